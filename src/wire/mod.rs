@@ -1,0 +1,38 @@
+//! Bytes ⇄ messages, and the small types both ends share. No I/O, no policy.
+//!
+//! - [`proto`]: the messages, generated from `proto/opamp/v1/opamp.proto`
+//! - [`frame`]: one WebSocket message = varint header + protobuf bytes
+//! - [`body`]: plain HTTP bodies, with limits before and after inflation
+//! - [`InstanceUid`], [`AgentCaps`], [`ServerCaps`], [`attrs`]
+//!
+//! Called by `protocol` (types), `transport` and `server` (codecs).
+
+pub mod attrs;
+pub mod body;
+mod caps;
+pub mod frame;
+mod ids;
+
+pub use caps::{AgentCaps, ServerCaps};
+pub use ids::{InstanceUid, InvalidUid};
+
+/// The OpAMP messages. Maps are ordered, so equal content encodes to equal bytes.
+#[allow(unreachable_pub, missing_docs, clippy::all)]
+pub mod proto {
+    include!(concat!(env!("OUT_DIR"), "/opamp.proto.v1.rs"));
+}
+
+/// The compiled `FileDescriptorSet` of [`proto`], for reflection and for the wire test.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/opamp.bin"));
+
+/// Largest message accepted or sent, header and data counted, unless configured (B-LM-01, B-LM-02).
+pub const DEFAULT_MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
+
+/// Default path of the OpAMP endpoint (B-TC-01).
+pub const DEFAULT_PATH: &str = "/v1/opamp";
+
+/// The media type of plain HTTP bodies (C-HT-06).
+pub const CONTENT_TYPE: &str = "application/x-protobuf";
+
+/// The request header that carries the instance uid in text form (C-HT-09).
+pub const INSTANCE_UID_HEADER: &str = "OpAMP-Instance-UID";
