@@ -1,1 +1,14 @@
-//! protocol.
+//! OpAMP's rules as machines without I/O, for both ends.
+//!
+//! - [`client`]: one agent's conversation with a server: when to dial, what to send, what a reply asks for
+//! - [`server`]: one server's view of one agent, and what to answer
+//! - [`report`]: the parts of an agent's state that both ends keep, compare and leave out when unchanged
+//! - [`backoff`]: when to try again
+//!
+//! Time comes in as a [`Duration`](std::time::Duration) since any fixed start; randomness comes in as a
+//! seed. Sockets belong to `transport`, policy (which config, which agent) to `supervisor` and `server`.
+
+pub mod backoff;
+pub mod client;
+pub mod report;
+pub mod server;

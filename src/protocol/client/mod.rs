@@ -1,0 +1,334 @@
+//! The agent's side of the conversation.
+//!
+//! ```text
+//!              Dial                connected             first reply
+//!  Waiting ───────────▶ Dialling ───────────▶ Online ───────────────────▶ Online, synced
+//!     ▲                    │                     │  ▲  Send: changes, heartbeat or poll
+//!     │     disconnected   │     disconnected    │  └────────────────────────────┘
+//!     └────────────────────┴─────────────────────┤
+//!                                                │ shutdown: agent_disconnect, Close
+//!                                                ▼
+//!                                             Stopped   (also from Waiting and Dialling)
+//! ```
+//!
+//! A shell performs the [`Effect`]s, and tells the machine what came of them: [`Client::connected`],
+//! [`Client::received`], [`Client::disconnected`]. Over plain HTTP a "connection" is the readiness to make
+//! exchanges; one is in flight at a time (C-HT-05).
+//!
+//! Nothing is remembered about which message a reply belongs to: if one was lost, the server sees a gap in
+//! `sequence_num` and asks for everything. What was sent and not answered before a connection broke counts
+//! as unsent.
+
+mod receive;
+use std::{collections::VecDeque, time::Duration};
+
+use super::{
+    backoff::{Backoff, Retry},
+    report::{Parts, Report},
+};
+use crate::wire::{
+    AgentCaps, InstanceUid, ServerCaps,
+    proto::{
+        AgentCapabilities, AgentDescription, AgentDisconnect, AgentRemoteConfig, AgentToServer,
+        AvailableComponents, ComponentHealth, ConnectionSettingsOffers, ConnectionSettingsStatus,
+        CustomCapabilities, CustomMessage, EffectiveConfig, PackageStatuses, PackagesAvailable,
+        RemoteConfigStatus, ServerErrorResponse,
+    },
+};
+
+/// The heartbeat and poll period unless told otherwise (C-HB-03, C-HT-03).
+pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// The transport, as far as the rules differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    WebSocket,
+    Http,
+}
+
+/// What a client is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientOptions {
+    pub instance_uid: InstanceUid,
+    pub capabilities: AgentCaps,
+    pub link: Link,
+    pub heartbeat: Duration,
+}
+
+/// What the shell must do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Connect, then call [`Client::connected`] or [`Client::disconnected`].
+    Dial,
+    Send(Box<AgentToServer>),
+    /// End the connection in order. After a shutdown no call is needed any more; otherwise
+    /// [`Client::disconnected`] was already accounted for.
+    Close,
+    Event(Event),
+}
+
+/// What the server asked for; the owner of the agent acts on it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The first reply of a connection came.
+    Synced,
+    RemoteConfig(AgentRemoteConfig),
+    Restart,
+    ConnectionSettings(Box<ConnectionSettingsOffers>),
+    Packages(PackagesAvailable),
+    /// The server chose another uid; it is in use from now on (C-ID-07) and must be persisted.
+    InstanceUid(InstanceUid),
+    ServerCapabilities(ServerCaps),
+    CustomCapabilities(CustomCapabilities),
+    CustomMessage(CustomMessage),
+    /// The server refused the last message; it is not sent again (C-TH-09, C-TH-10).
+    Refused(ServerErrorResponse),
+    /// The message was not for this agent, or not acted on, for the reason given.
+    Ignored(&'static str),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Phase {
+    Waiting { until: Duration },
+    Dialling,
+    Online { greeted: bool, last_sent: Duration, in_flight: bool },
+    Stopping,
+    Stopped,
+}
+
+/// The machine. See the module's diagram.
+#[derive(Debug)]
+pub struct Client {
+    uid: InstanceUid,
+    caps: AgentCaps,
+    server_caps: ServerCaps,
+    link: Link,
+    heartbeat: Duration,
+    sequence_num: u64,
+    report: Report,
+    dirty: Parts,
+    /// Sent on this connection, and no reply since.
+    unconfirmed: Parts,
+    /// Something other than a part must be said: a capability change, or the answer to nothing but a greeting.
+    speak: bool,
+    components_in_full: bool,
+    phase: Phase,
+    backoff: Backoff,
+    effects: VecDeque<Effect>,
+}
+
+impl Client {
+    #[must_use]
+    pub fn new(options: ClientOptions, seed: u64) -> Self {
+        Self {
+            uid: options.instance_uid,
+            caps: options.capabilities.with(AgentCapabilities::ReportsStatus),
+            server_caps: ServerCaps::default(),
+            link: options.link,
+            heartbeat: options.heartbeat,
+            sequence_num: 0,
+            report: Report::default(),
+            dirty: Parts::ALL,
+            unconfirmed: Parts::NONE,
+            speak: false,
+            components_in_full: false,
+            phase: Phase::Waiting { until: Duration::ZERO },
+            backoff: Backoff::new(seed),
+            effects: VecDeque::new(),
+        }
+    }
+
+    #[must_use]
+    pub const fn instance_uid(&self) -> InstanceUid {
+        self.uid
+    }
+
+    #[must_use]
+    pub const fn is_online(&self) -> bool {
+        matches!(self.phase, Phase::Online { .. })
+    }
+
+    #[must_use]
+    pub const fn is_stopped(&self) -> bool {
+        matches!(self.phase, Phase::Stopped)
+    }
+
+    /// What this agent reports now.
+    #[must_use]
+    pub const fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// The connection stands; a status report goes out first (C-TC-02).
+    pub fn connected(&mut self, now: Duration) {
+        if self.phase == Phase::Dialling {
+            self.phase = Phase::Online { greeted: false, last_sent: now, in_flight: false };
+            self.speak = true;
+        }
+    }
+
+    /// Dialling failed, an exchange failed, or the connection is gone.
+    pub fn disconnected(&mut self, why: Retry, now: Duration) {
+        match self.phase {
+            Phase::Stopping => self.phase = Phase::Stopped,
+            Phase::Dialling | Phase::Online { .. } => self.wait(why, now),
+            Phase::Waiting { .. } | Phase::Stopped => {}
+        }
+    }
+
+    /// Says goodbye if there is somebody to say it to (C-AD-01, C-WS-01), and ends.
+    pub fn shutdown(&mut self, now: Duration) {
+        match self.phase {
+            Phase::Online { in_flight: false, .. } => self.say_goodbye(now),
+            Phase::Online { in_flight: true, .. } => self.phase = Phase::Stopping,
+            Phase::Stopping | Phase::Stopped => {}
+            Phase::Waiting { .. } | Phase::Dialling => {
+                self.phase = Phase::Stopped;
+                self.effects.push_back(Effect::Close);
+            }
+        }
+    }
+
+    /// The next thing for the shell to do. Changes made by several setters go out in one message.
+    pub fn poll_effect(&mut self, now: Duration) -> Option<Effect> {
+        if self.effects.is_empty() {
+            self.flush(now);
+        }
+        self.effects.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        match self.phase {
+            Phase::Waiting { until } => Some(until),
+            Phase::Online { in_flight: false, last_sent, .. } => {
+                self.period().map(|period| last_sent + period)
+            }
+            Phase::Online { .. } | Phase::Dialling | Phase::Stopping | Phase::Stopped => None,
+        }
+    }
+
+    pub fn handle_timeout(&mut self, now: Duration) {
+        match self.phase {
+            Phase::Waiting { until } if now >= until => {
+                self.phase = Phase::Dialling;
+                self.effects.push_back(Effect::Dial);
+            }
+            Phase::Online { in_flight: false, last_sent, .. } => {
+                // Measured from the last message of any sort (C-HB-09).
+                self.speak |= self.period().is_some_and(|period| now >= last_sent + period);
+            }
+            _ => {}
+        }
+    }
+
+    /// Sets the heartbeat or poll period; zero means none over WebSocket (C-HB-06), no change over HTTP (N2).
+    pub const fn set_heartbeat(&mut self, period: Duration) {
+        if matches!(self.link, Link::WebSocket) || !period.is_zero() {
+            self.heartbeat = period;
+        }
+    }
+
+    /// Changes what the agent can do (C-CP-04).
+    pub fn set_capabilities(&mut self, caps: AgentCaps) {
+        let caps = caps.with(AgentCapabilities::ReportsStatus);
+        self.speak |= caps != self.caps;
+        self.caps = caps;
+    }
+
+    const fn period(&self) -> Option<Duration> {
+        let beats = match self.link {
+            Link::Http => true,
+            Link::WebSocket => self.caps.has(AgentCapabilities::ReportsHeartbeat),
+        };
+        if beats && !self.heartbeat.is_zero() { Some(self.heartbeat) } else { None }
+    }
+
+    fn wait(&mut self, why: Retry, now: Duration) {
+        self.dirty = self.dirty.or(self.unconfirmed);
+        self.unconfirmed = Parts::NONE;
+        self.phase = Phase::Waiting { until: now + self.backoff.next(why) };
+    }
+
+    fn say_goodbye(&mut self, now: Duration) {
+        let mut message = self.message(now);
+        message.agent_disconnect = Some(AgentDisconnect {});
+        self.effects.push_back(Effect::Send(Box::new(message)));
+        self.effects.push_back(Effect::Close);
+        self.phase = Phase::Stopped;
+    }
+
+    /// Sends what there is to say, if it may be said now.
+    fn flush(&mut self, now: Duration) {
+        let Phase::Online { in_flight, .. } = self.phase else { return };
+        if in_flight && self.link == Link::Http {
+            return;
+        }
+        let parts = self.to_report();
+        let components = self.components_in_full && self.report.available_components.is_some();
+        if parts.is_empty() && !components && !self.speak {
+            return;
+        }
+        let mut message = self.message(now);
+        self.report.copy_into(parts, &mut message);
+        if components {
+            message.available_components.clone_from(&self.report.available_components);
+        }
+        self.components_in_full = false;
+        self.speak = false;
+        self.dirty = self.dirty.minus(parts);
+        self.unconfirmed = self.unconfirmed.or(parts);
+        self.effects.push_back(Effect::Send(Box::new(message)));
+    }
+
+    /// The parts that differ from what the server was told, that this agent reports and that server takes.
+    fn to_report(&self) -> Parts {
+        self.dirty
+            .and(self.report.present())
+            .and(Parts::of_agent(self.caps))
+            .and(Parts::of_server(self.server_caps))
+    }
+
+    /// A bare message: what a heartbeat or poll consists of (N1), and the start of every other one.
+    fn message(&mut self, now: Duration) -> AgentToServer {
+        if let Phase::Online { last_sent, in_flight, .. } = &mut self.phase {
+            *last_sent = now;
+            *in_flight = self.link == Link::Http;
+        }
+        self.sequence_num += 1;
+        AgentToServer {
+            instance_uid: self.uid.to_vec(),
+            sequence_num: self.sequence_num,
+            capabilities: self.caps.bits(),
+            ..AgentToServer::default()
+        }
+    }
+}
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $field:ident, $part:ident, $type:ty;)*) => {
+        /// The parts of the agent's state. Setting what is already set says nothing (C-SQ-13).
+        impl Client {
+            $($(#[$doc])*
+            pub fn $name(&mut self, value: $type) {
+                if self.report.$field.as_ref() != Some(&value) {
+                    self.report.$field = Some(value);
+                    self.dirty.insert(super::report::Part::$part);
+                }
+            })*
+        }
+    };
+}
+
+setters! {
+    set_description: description, Description, AgentDescription;
+    set_health: health, Health, ComponentHealth;
+    set_effective_config: effective_config, EffectiveConfig, EffectiveConfig;
+    set_remote_config_status: remote_config_status, RemoteConfigStatus, RemoteConfigStatus;
+    set_package_statuses: package_statuses, PackageStatuses, PackageStatuses;
+    set_custom_capabilities: custom_capabilities, CustomCapabilities, CustomCapabilities;
+    /// The whole map with its hash; the hash alone goes out until the server asks for the map (C-AC-04).
+    set_available_components: available_components, AvailableComponents, AvailableComponents;
+    set_connection_settings_status: connection_settings_status, ConnectionSettingsStatus, ConnectionSettingsStatus;
+}

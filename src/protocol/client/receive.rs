@@ -1,0 +1,136 @@
+//! What a reply or a push from the server means.
+
+use std::time::Duration;
+
+use super::{Client, Effect, Event, Phase, Retry};
+use crate::{
+    protocol::report::Parts,
+    wire::{
+        InstanceUid, ServerCaps,
+        proto::{
+            AgentCapabilities, CommandType, ServerErrorResponse, ServerErrorResponseType, ServerToAgent,
+            ServerToAgentCommand, ServerToAgentFlags, server_error_response::Details,
+        },
+    },
+};
+
+impl Client {
+    /// Processes one message by the fields that are set (C-SQ-15).
+    pub fn received(&mut self, message: ServerToAgent, now: Duration) {
+        if self.phase == Phase::Stopping {
+            // Over HTTP the goodbye waits for the exchange that was under way.
+            self.phase = Phase::Online { greeted: true, last_sent: now, in_flight: false };
+            return self.say_goodbye(now);
+        }
+        let Phase::Online { greeted, in_flight, .. } = &mut self.phase else { return };
+        *in_flight = false;
+        if !message.instance_uid.is_empty() && message.instance_uid != self.uid.as_bytes() {
+            return self.tell(Event::Ignored("it is addressed to another instance uid"));
+        }
+        let first = !*greeted;
+        *greeted = true;
+        if let Some(error) = message.error_response {
+            return self.refused(error, now);
+        }
+        self.unconfirmed = Parts::NONE;
+        self.backoff.reset();
+        if first {
+            self.tell(Event::Synced);
+        }
+        self.learn_capabilities(message.capabilities);
+        if let Some(command) = message.command {
+            return self.command(command);
+        }
+        self.act(message);
+    }
+
+    fn act(&mut self, message: ServerToAgent) {
+        if let Some(identification) = &message.agent_identification {
+            self.adopt(&identification.new_instance_uid);
+        }
+        let flag = |flag: ServerToAgentFlags| message.flags & flag as u64 != 0;
+        if flag(ServerToAgentFlags::ReportFullState) {
+            self.dirty = Parts::ALL;
+            self.speak = true;
+        }
+        if flag(ServerToAgentFlags::ReportAvailableComponents)
+            && self.caps.has(AgentCapabilities::ReportsAvailableComponents)
+        {
+            self.components_in_full = true;
+        }
+        if let Some(config) = message.remote_config {
+            self.offered(AgentCapabilities::AcceptsRemoteConfig, Event::RemoteConfig(config));
+        }
+        if let Some(settings) = message.connection_settings {
+            self.tell(Event::ConnectionSettings(Box::new(settings)));
+        }
+        if let Some(packages) = message.packages_available {
+            self.offered(AgentCapabilities::AcceptsPackages, Event::Packages(packages));
+        }
+        if let Some(capabilities) = message.custom_capabilities {
+            self.tell(Event::CustomCapabilities(capabilities));
+        }
+        if let Some(custom) = message.custom_message {
+            self.tell(Event::CustomMessage(custom));
+        }
+    }
+
+    /// An offer that belongs to a capability this agent lacks is ignored (C-CP-05).
+    fn offered(&mut self, needs: AgentCapabilities, event: Event) {
+        if self.caps.has(needs) {
+            self.tell(event);
+        } else {
+            self.tell(Event::Ignored("it offers something that this agent does not accept"));
+        }
+    }
+
+    /// Capabilities come with the first reply and may be left out afterwards (S-CP-03).
+    fn learn_capabilities(&mut self, bits: u64) {
+        let caps = ServerCaps::from_wire(bits);
+        if !caps.is_unspecified() && caps != self.server_caps {
+            self.server_caps = caps;
+            self.tell(Event::ServerCapabilities(caps));
+        }
+    }
+
+    /// A command stands alone: everything else in its message is ignored (C-CM-01).
+    fn command(&mut self, command: ServerToAgentCommand) {
+        if CommandType::try_from(command.r#type) == Ok(CommandType::Restart) {
+            self.offered(AgentCapabilities::AcceptsRestartCommand, Event::Restart);
+        } else {
+            self.tell(Event::Ignored("its command is unknown"));
+        }
+    }
+
+    /// A new identity knows nothing of what was said under the old one, so everything is said again.
+    fn adopt(&mut self, new: &[u8]) {
+        match InstanceUid::try_from(new) {
+            Ok(uid) if uid != self.uid => {
+                self.uid = uid;
+                self.dirty = Parts::ALL;
+                self.speak = true;
+                self.tell(Event::InstanceUid(uid));
+            }
+            Ok(_) => {}
+            Err(_) => self.tell(Event::Ignored("its new_instance_uid does not have 16 bytes")),
+        }
+    }
+
+    fn refused(&mut self, error: ServerErrorResponse, now: Duration) {
+        if ServerErrorResponseType::try_from(error.r#type) == Ok(ServerErrorResponseType::Unavailable) {
+            let after = error
+                .details
+                .map(|Details::RetryInfo(info)| Duration::from_nanos(info.retry_after_nanoseconds));
+            self.tell(Event::Refused(error));
+            self.effects.push_back(Effect::Close);
+            self.wait(Retry::Overloaded { after }, now);
+        } else {
+            self.unconfirmed = Parts::NONE;
+            self.tell(Event::Refused(error));
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.effects.push_back(Effect::Event(event));
+    }
+}

@@ -1,0 +1,254 @@
+//! The server's side of the conversation with one agent over one connection.
+//!
+//! [`AgentView`] is what a server knows of an agent; it outlives connections and is what a store keeps.
+//! [`Session`] lives as long as a connection (over plain HTTP: as long as the agent keeps polling) and
+//! remembers what was already asked and offered on it. For each message: [`Session::receive`] folds it into
+//! the view; the caller then computes what it wants of the agent, and [`Session::reply`] says it.
+//! [`Session::push`] says it unprompted, when what is wanted changed.
+
+use std::collections::BTreeMap;
+
+use super::report::{Part, Parts, Report, carried};
+use crate::wire::{
+    AgentCaps, InstanceUid, ServerCaps,
+    proto::{
+        AgentCapabilities, AgentIdentification, AgentRemoteConfig, AgentToServer, CommandType,
+        ComponentDetails, ConnectionSettingsRequest, CustomMessage, RetryInfo, ServerErrorResponse,
+        ServerErrorResponseType, ServerToAgent, ServerToAgentCommand, ServerToAgentFlags,
+        server_error_response::Details,
+    },
+};
+
+/// Everything a server knows of one agent from what the agent said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentView {
+    pub instance_uid: InstanceUid,
+    /// Of the last message that was processed; `None` for an agent never heard from.
+    pub sequence_num: Option<u64>,
+    pub capabilities: AgentCaps,
+    pub report: Report,
+}
+
+impl AgentView {
+    #[must_use]
+    pub fn new(instance_uid: InstanceUid) -> Self {
+        Self {
+            instance_uid,
+            sequence_num: None,
+            capabilities: AgentCaps::default(),
+            report: Report::default(),
+        }
+    }
+
+    /// The hash of the config that the agent last worked on.
+    #[must_use]
+    pub fn reported_config_hash(&self) -> Option<&[u8]> {
+        self.report.remote_config_status.as_ref().map(|status| &*status.last_remote_config_hash)
+    }
+}
+
+/// What the server wants of this agent now.
+#[derive(Clone, Copy, Default)]
+pub struct Desired<'a> {
+    /// With its hash always set (S-RC-04).
+    pub remote_config: Option<&'a AgentRemoteConfig>,
+    /// Another uid for this agent: it asked for one, or its own is somebody else's.
+    pub new_instance_uid: Option<InstanceUid>,
+    /// Component maps by hash that this server already has (S-AC-02).
+    pub components: Option<&'a dyn KnownComponents>,
+}
+
+/// Component maps that are stored once for all agents that share them.
+pub trait KnownComponents {
+    fn by_hash(&self, hash: &[u8]) -> Option<BTreeMap<String, ComponentDetails>>;
+}
+
+/// What a message changed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Received {
+    /// Parts that are new or different.
+    pub changed: Parts,
+    /// Messages were lost before this one (S-SQ-01).
+    pub gap: bool,
+    /// The agent said goodbye (S-AD-01).
+    pub disconnect: bool,
+    /// The agent asks the server to choose its uid (C-ID-05).
+    pub wants_uid: bool,
+    pub custom_message: Option<CustomMessage>,
+    pub connection_settings_request: Option<ConnectionSettingsRequest>,
+}
+
+/// The agent does not accept the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the agent does not have the capability AcceptsRestartCommand")]
+pub struct NotSupported;
+
+/// What one connection remembers.
+#[derive(Clone, Debug)]
+pub struct Session {
+    caps: ServerCaps,
+    greeted: bool,
+    state_lost: bool,
+    asked_components: Option<Vec<u8>>,
+    offered: Option<Vec<u8>>,
+    offer_due: bool,
+}
+
+impl Session {
+    #[must_use]
+    pub const fn new(caps: ServerCaps) -> Self {
+        Self {
+            caps,
+            greeted: false,
+            state_lost: false,
+            asked_components: None,
+            offered: None,
+            offer_due: true,
+        }
+    }
+
+    /// Folds a message into the view.
+    pub fn receive(&mut self, view: &mut AgentView, mut message: AgentToServer) -> Received {
+        let caps = AgentCaps::from_wire(message.capabilities);
+        if !caps.is_unspecified() {
+            view.capabilities = caps;
+        }
+        let parts = carried(&message);
+        let expected = view.sequence_num.map(|last| last.wrapping_add(1));
+        let gap = expected != Some(message.sequence_num);
+        view.sequence_num = Some(message.sequence_num);
+        if gap && !is_complete(view.capabilities, parts) {
+            self.state_lost = true;
+        }
+        // A status that names another hash than the wanted one is a reason to offer (S-RC-03).
+        self.offer_due |= parts.has(Part::RemoteConfigStatus);
+        Received {
+            changed: view.report.take_from(&mut message),
+            gap,
+            disconnect: message.agent_disconnect.is_some(),
+            wants_uid: message.flags & 1 != 0,
+            custom_message: message.custom_message,
+            connection_settings_request: message.connection_settings_request,
+        }
+    }
+
+    /// The answer to the message just received. There is always one (S-SQ-04), be it empty (S-SQ-05).
+    pub fn reply(&mut self, view: &mut AgentView, desired: &Desired<'_>) -> ServerToAgent {
+        let mut reply = ServerToAgent { instance_uid: view.instance_uid.to_vec(), ..Default::default() };
+        if !self.greeted {
+            reply.capabilities = self.caps.bits();
+            self.greeted = true;
+        }
+        if std::mem::take(&mut self.state_lost) {
+            reply.flags |= ServerToAgentFlags::ReportFullState as u64;
+        }
+        if self.lacks_components(view, desired) {
+            reply.flags |= ServerToAgentFlags::ReportAvailableComponents as u64;
+        }
+        reply.remote_config = self.offer(view, desired).cloned();
+        reply.agent_identification =
+            desired.new_instance_uid.map(|uid| AgentIdentification { new_instance_uid: uid.to_vec() });
+        reply
+    }
+
+    /// What is to be said unprompted, if anything (S-RC-07). Before the agent spoke there is nothing.
+    pub fn push(&mut self, view: &AgentView, desired: &Desired<'_>) -> Option<ServerToAgent> {
+        if !self.greeted {
+            return None;
+        }
+        let remote_config = self.offer(view, desired).cloned();
+        let identification =
+            desired.new_instance_uid.map(|uid| AgentIdentification { new_instance_uid: uid.to_vec() });
+        (remote_config.is_some() || identification.is_some()).then(|| ServerToAgent {
+            instance_uid: view.instance_uid.to_vec(),
+            remote_config,
+            agent_identification: identification,
+            ..Default::default()
+        })
+    }
+
+    /// The restart command, alone in its message (S-CM-01), for an agent that takes it (S-CM-02).
+    pub fn restart(&mut self, view: &AgentView) -> Result<ServerToAgent, NotSupported> {
+        if !view.capabilities.has(AgentCapabilities::AcceptsRestartCommand) {
+            return Err(NotSupported);
+        }
+        let capabilities = if self.greeted { 0 } else { self.caps.bits() };
+        self.greeted = true;
+        Ok(ServerToAgent {
+            instance_uid: view.instance_uid.to_vec(),
+            capabilities,
+            command: Some(ServerToAgentCommand { r#type: CommandType::Restart as i32 }),
+            ..Default::default()
+        })
+    }
+
+    /// The wanted config, if the agent takes one, does not report it already, and was not offered it since.
+    fn offer<'a>(&mut self, view: &AgentView, desired: &Desired<'a>) -> Option<&'a AgentRemoteConfig> {
+        let wanted = desired.remote_config?;
+        let due = std::mem::take(&mut self.offer_due) || self.offered.as_ref() != Some(&wanted.config_hash);
+        if !due || !view.capabilities.has(AgentCapabilities::AcceptsRemoteConfig) {
+            return None;
+        }
+        if view.reported_config_hash() == Some(&*wanted.config_hash) {
+            return None;
+        }
+        self.offered = Some(wanted.config_hash.clone());
+        Some(wanted)
+    }
+
+    /// Whether the map behind the reported hash is known neither from this agent nor from another.
+    fn lacks_components(&mut self, view: &mut AgentView, desired: &Desired<'_>) -> bool {
+        if !view.capabilities.has(AgentCapabilities::ReportsAvailableComponents) {
+            return false;
+        }
+        let Some(reported) = &mut view.report.available_components else { return false };
+        if !reported.components.is_empty() || self.asked_components.as_ref() == Some(&reported.hash) {
+            return false;
+        }
+        if let Some(known) = desired.components.and_then(|store| store.by_hash(&reported.hash)) {
+            reported.components = known;
+            return false;
+        }
+        self.asked_components = Some(reported.hash.clone());
+        true
+    }
+}
+
+/// Whether a message says enough that nothing before it is missed (N12). The effective config and the states
+/// of packages and connection settings may not exist yet, and come when they do.
+fn is_complete(caps: AgentCaps, parts: Parts) -> bool {
+    let mut needed = Parts::of_agent(caps);
+    for optional in [
+        Part::EffectiveConfig,
+        Part::PackageStatuses,
+        Part::CustomCapabilities,
+        Part::ConnectionSettingsStatus,
+    ] {
+        let mut one = Parts::NONE;
+        one.insert(optional);
+        needed = needed.minus(one);
+    }
+    needed.minus(parts).is_empty()
+}
+
+/// An answer to a message that could not be processed (S-TH-04, S-TH-05); nothing else goes with it (S-HL-03).
+#[must_use]
+pub fn bad_request(instance_uid: &[u8], why: impl Into<String>) -> ServerToAgent {
+    error(instance_uid, ServerErrorResponseType::BadRequest, why.into(), None)
+}
+
+/// An answer that asks the agent to come back later (S-TH-01).
+#[must_use]
+pub fn unavailable(instance_uid: &[u8], why: impl Into<String>, after: std::time::Duration) -> ServerToAgent {
+    let nanoseconds = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
+    let details = Details::RetryInfo(RetryInfo { retry_after_nanoseconds: nanoseconds });
+    error(instance_uid, ServerErrorResponseType::Unavailable, why.into(), Some(details))
+}
+
+fn error(uid: &[u8], kind: ServerErrorResponseType, why: String, details: Option<Details>) -> ServerToAgent {
+    ServerToAgent {
+        instance_uid: uid.to_vec(),
+        error_response: Some(ServerErrorResponse { r#type: kind as i32, error_message: why, details }),
+        ..Default::default()
+    }
+}
