@@ -1,0 +1,200 @@
+//! Every key of `supervisor.yaml`: its path, its shape, and whether it is acted on.
+//!
+//! The one place to add a key. Unknown-key errors, shape errors and notices all come from here.
+
+/// What a key takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// A map whose keys are in this table too.
+    Section,
+    Text,
+    /// Text that is never shown.
+    Secret,
+    Bool,
+    Int,
+    /// A Go duration.
+    Duration,
+    /// One of these words, in any case.
+    OneOf(&'static [&'static str]),
+    /// A list of strings, or one string that is split at commas.
+    Texts,
+    /// A map of strings.
+    TextMap,
+    /// A map of strings that are never shown.
+    SecretMap,
+    /// A map of string → string split at commas, or list of strings; never shown.
+    Headers,
+    /// A map whose content is not ours to judge.
+    AnyMap,
+    /// A list whose content is not ours to judge.
+    AnyList,
+    /// Anything.
+    Any,
+}
+
+/// Whether a key is acted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Status {
+    Acted,
+    /// Read and checked, and without effect so far.
+    NotYet,
+    /// Still acted on; what to write instead.
+    Deprecated(&'static str),
+    /// Without effect for good; why, and what took its place.
+    Removed(&'static str),
+}
+
+pub(super) struct Key {
+    pub path: &'static str,
+    pub shape: Shape,
+    pub status: Status,
+}
+
+/// The row of a dotted path.
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+const fn acted(path: &'static str, shape: Shape) -> Key {
+    Key { path, shape, status: Status::Acted }
+}
+
+const fn not_yet(path: &'static str, shape: Shape) -> Key {
+    Key { path, shape, status: Status::NotYet }
+}
+
+const fn deprecated(path: &'static str, shape: Shape, instead: &'static str) -> Key {
+    Key { path, shape, status: Status::Deprecated(instead) }
+}
+
+const fn removed(path: &'static str, why: &'static str) -> Key {
+    Key { path, shape: Shape::Any, status: Status::Removed(why) }
+}
+
+use Shape::{
+    Any, AnyList, AnyMap, Bool, Duration, Headers, Int, OneOf, Secret, SecretMap, Section, Text, TextMap,
+    Texts,
+};
+
+const TELEMETRY_LEVELS: Shape = OneOf(&["none", "basic", "normal", "detailed"]);
+
+const HEALTH_CHECK_PORT: &str = "removed in 0.126: the Collector's health comes from its opamp extension or \
+                                 from a health_check extension; delete the key";
+const REPORTS_REMOTE_CONFIG: &str = "capabilities.accepts_remote_config, which turns the report on too";
+
+/// All keys, in the order of the documentation.
+pub(super) static KEYS: &[Key] = &[
+    acted("server", Section),
+    acted("server.endpoint", Text),
+    acted("server.headers", Headers),
+    acted("server.tls", Section),
+    acted("server.tls.ca_file", Text),
+    acted("server.tls.ca_pem", Text),
+    acted("server.tls.include_system_ca_certs_pool", Bool),
+    acted("server.tls.cert_file", Text),
+    acted("server.tls.cert_pem", Text),
+    acted("server.tls.key_file", Text),
+    acted("server.tls.key_pem", Secret),
+    acted("server.tls.min_version", Text),
+    acted("server.tls.max_version", Text),
+    acted("server.tls.cipher_suites", Texts),
+    not_yet("server.tls.reload_interval", Duration),
+    acted("server.tls.curve_preferences", Texts),
+    acted("server.tls.tpm", AnyMap),
+    acted("server.tls.insecure", Bool),
+    acted("server.tls.insecure_skip_verify", Bool),
+    acted("server.tls.server_name_override", Text),
+    not_yet("server.auth", Text),
+    not_yet("extensions", AnyMap),
+    acted("agent", Section),
+    acted("agent.executable", Text),
+    acted("agent.instance_id", Text),
+    not_yet("agent.orphan_detection_interval", Duration),
+    acted("agent.description", Section),
+    acted("agent.description.identifying_attributes", TextMap),
+    acted("agent.description.non_identifying_attributes", TextMap),
+    not_yet("agent.description.include_resource_attributes", Bool),
+    acted("agent.config_apply_timeout", Duration),
+    acted("agent.bootstrap_timeout", Duration),
+    acted("agent.opamp_server_port", Int),
+    acted("agent.passthrough_logs", Bool),
+    not_yet("agent.collector_crash_log_snippet_kib", Int),
+    not_yet("agent.automatic_config_rollback", Bool),
+    acted("agent.use_hup_config_reload", Bool),
+    acted("agent.validate_config", Bool),
+    acted("agent.config_files", Texts),
+    acted("agent.args", Texts),
+    acted("agent.env", SecretMap),
+    not_yet("agent.startup_fallback_configs", Texts),
+    acted("agent.package", Section),
+    not_yet("agent.package.agent_binary", Text),
+    acted("agent.package.verifier", Section),
+    not_yet("agent.package.verifier.type", Text),
+    removed("agent.health_check_port", HEALTH_CHECK_PORT),
+    acted("capabilities", Section),
+    acted("capabilities.accepts_remote_config", Bool),
+    acted("capabilities.accepts_restart_command", Bool),
+    not_yet("capabilities.accepts_opamp_connection_settings", Bool),
+    acted("capabilities.reports_effective_config", Bool),
+    not_yet("capabilities.reports_own_metrics", Bool),
+    not_yet("capabilities.reports_own_logs", Bool),
+    not_yet("capabilities.reports_own_traces", Bool),
+    acted("capabilities.reports_health", Bool),
+    deprecated("capabilities.reports_remote_config", Bool, REPORTS_REMOTE_CONFIG),
+    acted("capabilities.reports_available_components", Bool),
+    acted("capabilities.reports_heartbeat", Bool),
+    not_yet("capabilities.accepts_packages", Bool),
+    not_yet("capabilities.reports_connection_settings_status", Bool),
+    acted("storage", Section),
+    acted("storage.directory", Text),
+    acted("storage.secrets", Section),
+    not_yet("storage.secrets.key_source", OneOf(&["", "env", "systemd_credential", "keychain", "dpapi"])),
+    not_yet("storage.secrets.key_name", Text),
+    not_yet("storage.secrets.keychain_path", Text),
+    acted("telemetry", Section),
+    acted("telemetry.logs", Section),
+    acted("telemetry.logs.level", Text),
+    acted("telemetry.logs.output_paths", Texts),
+    not_yet("telemetry.logs.error_output_paths", Texts),
+    acted("telemetry.logs.encoding", OneOf(&["json", "console"])),
+    not_yet("telemetry.logs.processors", AnyList),
+    acted("telemetry.metrics", Section),
+    not_yet("telemetry.metrics.level", TELEMETRY_LEVELS),
+    not_yet("telemetry.metrics.readers", AnyList),
+    acted("telemetry.traces", Section),
+    not_yet("telemetry.traces.level", TELEMETRY_LEVELS),
+    not_yet("telemetry.traces.propagators", AnyList),
+    not_yet("telemetry.traces.processors", AnyList),
+    not_yet("telemetry.resource", AnyMap),
+    acted("healthcheck", Section),
+    not_yet("healthcheck.endpoint", Text),
+    not_yet("healthcheck.transport", Text),
+    not_yet("healthcheck.tls", AnyMap),
+    not_yet("healthcheck.cors", AnyMap),
+    not_yet("healthcheck.auth", AnyMap),
+    not_yet("healthcheck.max_request_body_size", Int),
+    not_yet("healthcheck.include_metadata", Bool),
+    not_yet("healthcheck.response_headers", Any),
+    not_yet("healthcheck.compression_algorithms", Texts),
+    not_yet("healthcheck.read_timeout", Duration),
+    not_yet("healthcheck.read_header_timeout", Duration),
+    not_yet("healthcheck.write_timeout", Duration),
+    not_yet("healthcheck.idle_timeout", Duration),
+    not_yet("healthcheck.keep_alives_enabled", Bool),
+    not_yet("healthcheck.middlewares", AnyList),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::{KEYS, Shape, find};
+
+    #[test]
+    fn every_key_is_listed_once_and_hangs_under_a_section() {
+        for (index, key) in KEYS.iter().enumerate() {
+            assert!(KEYS[..index].iter().all(|other| other.path != key.path), "{} twice", key.path);
+            if let Some((parent, _)) = key.path.rsplit_once('.') {
+                assert_eq!(find(parent).map(|parent| parent.shape), Some(Shape::Section), "{}", key.path);
+            }
+        }
+    }
+}

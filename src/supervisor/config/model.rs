@@ -1,0 +1,197 @@
+//! The configuration as the rest of the supervisor reads it: typed, with defaults filled in.
+//!
+//! Everything is comparable, so that a reload can tell what changed.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use super::{endpoint::ServerEndpoint, secret::Secret};
+use crate::wire::InstanceUid;
+
+/// A whole `supervisor.yaml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SupervisorConfig {
+    pub server: ServerConfig,
+    pub agent: AgentConfig,
+    pub capabilities: Capabilities,
+    pub storage: StorageConfig,
+    pub telemetry: TelemetryConfig,
+}
+
+/// `server`: the OpAMP server and how to reach it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    pub endpoint: ServerEndpoint,
+    /// Sent on connect; one header may have several values.
+    pub headers: BTreeMap<String, Vec<Secret>>,
+    /// Used with `wss` and `https` only.
+    pub tls: TlsConfig,
+}
+
+/// `server.tls`, reduced to what rustls can honour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// Without one, the system's certificates are trusted.
+    pub ca: Option<Pem>,
+    /// Trust the system's certificates besides `ca`.
+    pub include_system_ca_certs_pool: bool,
+    pub identity: Option<TlsIdentity>,
+    pub min_version: TlsVersion,
+    pub max_version: TlsVersion,
+    /// Plain text on a scheme that does not say; `wss` and `https` do say, so it has no effect with them.
+    pub insecure: bool,
+    pub insecure_skip_verify: bool,
+    pub server_name_override: Option<String>,
+}
+
+/// Client certificate and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsIdentity {
+    pub cert: Pem,
+    pub key: PemKey,
+}
+
+/// Public PEM data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pem {
+    File(PathBuf),
+    Text(String),
+}
+
+/// A private key in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PemKey {
+    File(PathBuf),
+    Text(Secret),
+}
+
+/// The versions that rustls speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    V1_2,
+    V1_3,
+}
+
+/// `agent`: the Collector and how it is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentConfig {
+    pub executable: PathBuf,
+    /// The identity of a first start; a stored one wins.
+    pub instance_id: Option<InstanceUid>,
+    pub description: AgentDescription,
+    /// How long a new config has until its first healthy report; the supervisor's own default when absent.
+    pub config_apply_timeout: Option<Duration>,
+    pub bootstrap_timeout: Duration,
+    /// Port of the local OpAMP endpoint; 0 takes a free one.
+    pub opamp_server_port: u16,
+    pub passthrough_logs: bool,
+    /// Absent: SIGHUP when only contents changed, restart otherwise.
+    pub use_hup_config_reload: Option<bool>,
+    pub validate_config: bool,
+    /// The layers in their order, each special one present.
+    pub config_files: Vec<ConfigFile>,
+    pub args: Vec<String>,
+    /// Added to the inherited environment.
+    pub env: BTreeMap<String, Secret>,
+}
+
+/// `agent.description`: attributes that add to or replace what the Collector says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AgentDescription {
+    pub identifying_attributes: BTreeMap<String, String>,
+    pub non_identifying_attributes: BTreeMap<String, String>,
+}
+
+/// One entry of `agent.config_files`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigFile {
+    Path(PathBuf),
+    /// `$OWN_TELEMETRY_CONFIG`
+    OwnTelemetry,
+    /// `$OPAMP_EXTENSION_CONFIG`
+    OpampExtension,
+    /// `$REMOTE_CONFIG`
+    Remote,
+}
+
+/// `capabilities`: what the file allows; what is advertised is this and what is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    pub accepts_remote_config: bool,
+    pub accepts_restart_command: bool,
+    pub accepts_opamp_connection_settings: bool,
+    pub accepts_packages: bool,
+    pub reports_effective_config: bool,
+    pub reports_own_metrics: bool,
+    pub reports_own_logs: bool,
+    pub reports_own_traces: bool,
+    pub reports_health: bool,
+    /// On with `accepts_remote_config` too.
+    pub reports_remote_config: bool,
+    pub reports_available_components: bool,
+    pub reports_heartbeat: bool,
+    pub reports_connection_settings_status: bool,
+}
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Self {
+            accepts_remote_config: false,
+            accepts_restart_command: false,
+            accepts_opamp_connection_settings: false,
+            accepts_packages: false,
+            reports_effective_config: true,
+            reports_own_metrics: true,
+            reports_own_logs: false,
+            reports_own_traces: false,
+            reports_health: true,
+            reports_remote_config: false,
+            reports_available_components: false,
+            reports_heartbeat: true,
+            reports_connection_settings_status: false,
+        }
+    }
+}
+
+/// `storage`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageConfig {
+    pub directory: PathBuf,
+}
+
+/// `telemetry`: of the supervisor itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TelemetryConfig {
+    pub logs: LogsConfig,
+}
+
+/// `telemetry.logs`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogsConfig {
+    pub level: LogLevel,
+    pub output_paths: Vec<LogOutput>,
+    pub encoding: LogEncoding,
+}
+
+/// zap's levels; those above error are error here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// One entry of `telemetry.logs.output_paths`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogOutput {
+    Stdout,
+    Stderr,
+    File(PathBuf),
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogEncoding {
+    Json,
+    Console,
+}

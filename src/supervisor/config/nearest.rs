@@ -1,0 +1,75 @@
+//! The known key that a wrong one was probably meant to be.
+
+use super::keys::KEYS;
+
+/// Keys are compared up to this length.
+const LONGEST: usize = 80;
+
+pub(super) enum Nearest {
+    /// Close enough to be a slip of the hand.
+    Meant(&'static str),
+    /// Merely the closest that there is.
+    Far(&'static str),
+}
+
+/// The nearest known key. One below the same parent is judged by its own name, one elsewhere by the name alone
+/// or by the whole path.
+pub(super) fn nearest(unknown: &str) -> Nearest {
+    let (parent, name) = split(unknown);
+    let mut best = (usize::MAX, "");
+    for key in KEYS {
+        let (key_parent, key_name) = split(key.path);
+        let elsewhere = usize::from(parent != key_parent);
+        let distance = (distance(name, key_name) + elsewhere).min(distance(unknown, key.path));
+        if distance < best.0 {
+            best = (distance, key.path);
+        }
+    }
+    if best.0 <= (name.chars().count() / 3).max(2) { Nearest::Meant(best.1) } else { Nearest::Far(best.1) }
+}
+
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('.').unwrap_or(("", path))
+}
+
+/// How many letters must be added, taken away or changed.
+fn distance(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.chars().take(LONGEST).collect();
+    let b: Vec<char> = b.chars().take(LONGEST).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let change = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Nearest, distance, nearest};
+
+    #[test]
+    fn the_nearest_key_is_the_one_meant() {
+        assert_eq!((distance("kitten", "sitting"), distance("", "ab"), distance("ab", "ab")), (3, 2, 0));
+        for (wrong, meant) in [
+            ("agent.executble", "agent.executable"),
+            ("server.end_point", "server.endpoint"),
+            ("executable", "agent.executable"),
+            ("agent.headers", "server.headers"),
+            ("capabilites", "capabilities"),
+            ("server.tls.ca", "server.tls.ca_pem"),
+        ] {
+            let (Nearest::Meant(key) | Nearest::Far(key)) = nearest(wrong);
+            assert!(
+                key == meant || (wrong == "server.tls.ca" && key.starts_with("server.tls.")),
+                "{wrong} {key}"
+            );
+        }
+        assert!(matches!(nearest("zzzzzzzzzzzz"), Nearest::Far(_)));
+    }
+}
