@@ -2,6 +2,11 @@
 //!
 //! The one place to add a key. Unknown-key errors, shape errors and notices all come from here.
 
+use Shape::{
+    Any, AnyList, AnyMap, Bool, Duration, Headers, Int, OneOf, Secret, SecretMap, Section, Text, TextMap,
+    Texts,
+};
+
 /// What a key takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
@@ -70,11 +75,6 @@ const fn deprecated(path: &'static str, shape: Shape, instead: &'static str) -> 
 const fn removed(path: &'static str, why: &'static str) -> Key {
     Key { path, shape: Shape::Any, status: Status::Removed(why) }
 }
-
-use Shape::{
-    Any, AnyList, AnyMap, Bool, Duration, Headers, Int, OneOf, Secret, SecretMap, Section, Text, TextMap,
-    Texts,
-};
 
 const TELEMETRY_LEVELS: Shape = OneOf(&["none", "basic", "normal", "detailed"]);
 
@@ -186,7 +186,10 @@ pub(super) static KEYS: &[Key] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::{KEYS, Shape, find};
+    use super::{
+        super::yaml::{Node, Value, parse},
+        KEYS, Shape, find,
+    };
 
     #[test]
     fn every_key_is_listed_once_and_hangs_under_a_section() {
@@ -194,6 +197,19 @@ mod tests {
             assert!(KEYS[..index].iter().all(|other| other.path != key.path), "{} twice", key.path);
             if let Some((parent, _)) = key.path.rsplit_once('.') {
                 assert_eq!(find(parent).map(|parent| parent.shape), Some(Shape::Section), "{}", key.path);
+            }
+        }
+    }
+
+    #[test]
+    fn the_sample_of_every_key_has_every_key() {
+        let document = parse(include_str!("../../../tests/config/samples/every-key.yaml")).unwrap();
+        for key in KEYS {
+            let mut node: &Node = &document.root;
+            for name in key.path.split('.') {
+                let Value::Map(entries) = &node.value else { panic!("{} has no map above it", key.path) };
+                let entry = entries.iter().find(|entry| entry.key == name);
+                node = &entry.unwrap_or_else(|| panic!("{} is not in the sample", key.path)).node;
             }
         }
     }

@@ -12,17 +12,22 @@ pub(super) enum Nearest {
     Far(&'static str),
 }
 
-/// The nearest known key. One below the same parent is judged by its own name, one elsewhere by the name alone
-/// or by the whole path.
+/// The nearest known key: by name, with a small preference for the same parent; a name that a sibling merely
+/// makes longer (`ca` for `ca_file`) is near too.
 pub(super) fn nearest(unknown: &str) -> Nearest {
     let (parent, name) = split(unknown);
     let mut best = (usize::MAX, "");
     for key in KEYS {
         let (key_parent, key_name) = split(key.path);
-        let elsewhere = usize::from(parent != key_parent);
-        let distance = (distance(name, key_name) + elsewhere).min(distance(unknown, key.path));
-        if distance < best.0 {
-            best = (distance, key.path);
+        let mut apart = distance(name, key_name) + usize::from(parent != key_parent);
+        if parent == key_parent && name.len() >= 2 && key_name.starts_with(name) {
+            apart = apart.min(1);
+        }
+        if parent.is_empty() {
+            apart = apart.min(distance(unknown, key.path));
+        }
+        if apart < best.0 {
+            best = (apart, key.path);
         }
     }
     if best.0 <= (name.chars().count() / 3).max(2) { Nearest::Meant(best.1) } else { Nearest::Far(best.1) }
@@ -62,13 +67,11 @@ mod tests {
             ("executable", "agent.executable"),
             ("agent.headers", "server.headers"),
             ("capabilites", "capabilities"),
-            ("server.tls.ca", "server.tls.ca_pem"),
+            ("server.tls.ca", "server.tls.ca_file"),
+            ("agent_executable", "agent.executable"),
         ] {
             let (Nearest::Meant(key) | Nearest::Far(key)) = nearest(wrong);
-            assert!(
-                key == meant || (wrong == "server.tls.ca" && key.starts_with("server.tls.")),
-                "{wrong} {key}"
-            );
+            assert_eq!(key, meant, "{wrong}");
         }
         assert!(matches!(nearest("zzzzzzzzzzzz"), Nearest::Far(_)));
     }

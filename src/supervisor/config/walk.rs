@@ -99,7 +99,6 @@ fn item_problem(context: &mut Context<'_>, path: &str, item: &Entry, wanted: &st
     context.problem_at(item.at, path, format!("{path}.{name} must be {wanted}, got {got}"));
 }
 
-/// A list's items never reach the message, so what is said of a wrong one is its kind.
 fn is_header(node: &Node) -> bool {
     match &node.value {
         Value::Seq(items) => items.iter().all(|item| item_text(item).is_some()),

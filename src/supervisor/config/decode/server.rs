@@ -141,11 +141,11 @@ fn either<'a>(context: &mut Context<'a>, file: &str, pem: &str) -> Option<Source
     let pem_key = format!("server.tls.{pem}");
     let from_text = non_empty(context, &pem_key);
     match (from_file, from_text) {
-        (Some(_), Some(_)) => {
+        (Some(path), Some(_)) => {
             let message =
                 format!("invalid server::tls settings: provide either {file} or {pem}, but not both");
             context.problem(&pem_key, message);
-            None
+            Some(Source::File(PathBuf::from(path)))
         }
         (Some(path), None) => Some(Source::File(PathBuf::from(path))),
         (None, Some(text)) => Some(Source::Text(text)),

@@ -1,0 +1,10 @@
+//! `supervisor.yaml`: what loads, what it becomes, and what is said of a file that is wrong.
+
+mod defaults;
+mod expansion;
+mod loading;
+mod samples;
+mod secrets;
+mod support;
+mod values;
+mod wrong;

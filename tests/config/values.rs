@@ -1,0 +1,156 @@
+//! Values that are set arrive, in each way of writing them.
+
+use std::{path::PathBuf, time::Duration};
+
+use opamp::supervisor::config::{
+    LogEncoding, LogLevel, LogOutput, Pem, PemKey, SupervisorConfig, TlsVersion, Transport,
+};
+
+use crate::support::{config, notices, with};
+
+fn header(config: &SupervisorConfig, name: &str) -> Vec<String> {
+    config.server.headers[name].iter().map(|value| value.expose().to_owned()).collect()
+}
+
+#[test]
+fn headers_are_split_at_commas_and_lists_are_kept() {
+    let config = config(&with("headers:\n  One: a\n  Two: a, b,c\n  List: ['a, b', c]\n  Number: 5", "", ""));
+    assert_eq!(header(&config, "One"), ["a"]);
+    assert_eq!(header(&config, "Two"), ["a", "b", "c"]);
+    assert_eq!(header(&config, "List"), ["a, b", "c"]);
+    assert_eq!(header(&config, "Number"), ["5"]);
+}
+
+#[test]
+fn each_scheme_chooses_transport_and_security() {
+    for (scheme, transport, secure) in [
+        ("ws", Transport::WebSocket, false),
+        ("wss", Transport::WebSocket, true),
+        ("http", Transport::Http, false),
+        ("HTTPS", Transport::Http, true),
+    ] {
+        let text = format!("server: {{endpoint: '{scheme}://h:1/p'}}\nagent: {{executable: /col}}\n");
+        let endpoint = config(&text).server.endpoint;
+        assert_eq!((endpoint.transport(), endpoint.is_secure()), (transport, secure), "{scheme}");
+        assert_eq!(endpoint.to_string(), format!("{}://h:1/p", scheme.to_lowercase()));
+    }
+}
+
+#[test]
+fn the_tls_block_arrives() {
+    let tls = "tls:\n  ca_file: /ca.pem\n  include_system_ca_certs_pool: true\n  cert_file: /c.pem\n  \
+               key_pem: KEY\n  min_version: 1.2\n  max_version: \"1.2\"\n  server_name_override: other";
+    let tls = config(&with(tls, "", "")).server.tls;
+    assert_eq!(tls.ca, Some(Pem::File(PathBuf::from("/ca.pem"))));
+    let identity = tls.identity.unwrap();
+    assert_eq!(identity.cert, Pem::File(PathBuf::from("/c.pem")));
+    assert!(matches!(identity.key, PemKey::Text(key) if key.expose() == "KEY"));
+    assert_eq!((tls.min_version, tls.max_version), (TlsVersion::V1_2, TlsVersion::V1_2));
+    assert!(tls.include_system_ca_certs_pool);
+    assert_eq!(tls.server_name_override.as_deref(), Some("other"));
+}
+
+#[test]
+fn what_rustls_cannot_honour_is_said() {
+    let tls = "tls:\n  min_version: '1.0'\n  cipher_suites: [TLS_RSA_WITH_AES_128_CBC_SHA]\n  \
+               curve_preferences: [P521]\n  insecure: true\n  insecure_skip_verify: true\n  \
+               reload_interval: 1h\n  tpm: {enabled: false}";
+    assert_eq!(
+        notices(&with(tls, "", "")),
+        [
+            "4:5: server.tls.min_version 1.0 is raised to 1.2, the lowest that is spoken here",
+            "5:5: server.tls.cipher_suites has no effect: the AEAD suites with forward secrecy of TLS 1.2 and 1.3 are offered",
+            "6:5: server.tls.curve_preferences has no effect: X25519, P256 and P384 are offered",
+            "7:5: server.tls.insecure has no effect with wss://; to send in plain text change the scheme of server.endpoint",
+            "8:5: server.tls.insecure_skip_verify is on: whoever answers is taken for the server; use server.tls.ca_file instead",
+            "9:5: server.tls.reload_interval is read but not acted on yet",
+        ]
+    );
+    let plain = "server:\n  endpoint: ws://h/\n  tls: {insecure: true}\nagent: {executable: /col}\n";
+    assert_eq!(
+        notices(plain),
+        ["3:3: server.tls has no effect with ws://; it is used with wss:// and https:// only"]
+    );
+}
+
+#[test]
+fn the_agent_section_arrives() {
+    let agent = "instance_id: 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b\n\
+                 description:\n  identifying_attributes: {service.name: gate}\n  \
+                 non_identifying_attributes: {rack: 1.20}\n\
+                 config_apply_timeout: 1m30s\nbootstrap_timeout: 300ms\nopamp_server_port: 0x10E1\n\
+                 passthrough_logs: true\nuse_hup_config_reload: false\nvalidate_config: false\n\
+                 args: [--set, 'a=b', 7]\nenv: {A: x, B: 1.20, C: }";
+    let agent = config(&with("", agent, "")).agent;
+    assert_eq!(agent.instance_id.unwrap().to_string(), "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b");
+    assert_eq!(agent.description.identifying_attributes["service.name"], "gate");
+    assert_eq!(agent.description.non_identifying_attributes["rack"], "1.20");
+    assert_eq!(agent.config_apply_timeout, Some(Duration::from_secs(90)));
+    assert_eq!(agent.bootstrap_timeout, Duration::from_millis(300));
+    assert_eq!(agent.opamp_server_port, 4321);
+    assert_eq!(agent.use_hup_config_reload, Some(false));
+    assert!(agent.passthrough_logs && !agent.validate_config);
+    assert_eq!(agent.args, ["--set", "a=b", "7"]);
+    let env: Vec<_> = agent.env.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+    assert_eq!(env, [("A", "x"), ("B", "1.20"), ("C", "")]);
+}
+
+#[test]
+fn log_levels_and_outputs_are_zaps() {
+    for (level, expected) in [
+        ("debug", LogLevel::Debug),
+        ("-1", LogLevel::Debug),
+        ("INFO", LogLevel::Info),
+        ("0", LogLevel::Info),
+        ("warn", LogLevel::Warn),
+        ("error", LogLevel::Error),
+        ("fatal", LogLevel::Error),
+        ("5", LogLevel::Error),
+    ] {
+        let logs = format!("telemetry:\n  logs: {{level: {level}}}\n");
+        assert_eq!(config(&with("", "", &logs)).telemetry.logs.level, expected, "{level}");
+    }
+    let logs =
+        "telemetry:\n  logs: {output_paths: [stderr, /var/log/s.log, 'file:///x'], encoding: console}\n";
+    let logs = config(&with("", "", logs)).telemetry.logs;
+    let file = |path: &str| LogOutput::File(PathBuf::from(path));
+    assert_eq!(logs.output_paths, [LogOutput::Stderr, file("/var/log/s.log"), file("/x")]);
+    assert_eq!(logs.encoding, LogEncoding::Console);
+}
+
+#[test]
+fn keys_without_effect_are_noticed_by_name() {
+    let agent =
+        "startup_fallback_configs: [/a.yaml]\nhealth_check_port: 13133\norphan_detection_interval: 5s";
+    let rest = "capabilities:\n  reports_remote_config: true\n  reports_own_logs: true\n\
+                healthcheck: {endpoint: 'localhost:13133'}\n";
+    assert_eq!(
+        notices(&with("", agent, rest)),
+        [
+            "5:3: agent.startup_fallback_configs is read but not acted on yet",
+            "6:3: agent.health_check_port has no effect, removed in 0.126: the Collector's health comes from its opamp extension or from a health_check extension; delete the key",
+            "7:3: agent.orphan_detection_interval is read but not acted on yet",
+            "9:3: capabilities.reports_remote_config is deprecated: use capabilities.accepts_remote_config, which turns the report on too",
+            "10:3: capabilities.reports_own_logs is read but not acted on yet",
+            "11:15: healthcheck.endpoint is read but not acted on yet",
+        ]
+    );
+}
+
+#[test]
+fn a_change_shows_as_inequality() {
+    let before = config(&with("headers: {A: x}", "", ""));
+    assert_eq!(before, config(&with("headers: {A: x}   # a comment", "", "")));
+    assert_ne!(before, config(&with("headers: {A: y}", "", "")));
+}
+
+#[test]
+fn anchors_and_merge_keys_are_followed() {
+    let text = "server: {endpoint: 'ws://h/'}\nagent:\n  executable: /col\n  description:\n    \
+                identifying_attributes: &ids {a: one, b: two}\n    \
+                non_identifying_attributes: {<<: *ids, b: own}\n";
+    let description = config(text).agent.description;
+    assert_eq!(description.identifying_attributes["b"], "two");
+    assert_eq!(description.non_identifying_attributes["a"], "one");
+    assert_eq!(description.non_identifying_attributes["b"], "own");
+}
