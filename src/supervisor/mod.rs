@@ -1,2 +1,3 @@
-//! supervisor.
+//! The agent-side daemon: runs one Collector, speaks OpAMP to a server on its behalf.
 pub mod config;
+pub mod machine;

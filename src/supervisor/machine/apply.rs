@@ -1,0 +1,216 @@
+//! A config on its way from offer to proof.
+
+use std::time::Duration;
+
+use super::{
+    CheckToken, ConfigHash, Effect, Generation, Machine, Outcome, ReloadRule, Running,
+    process::{Process, Then},
+};
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Apply {
+    Idle,
+    Checking { config: ConfigHash },
+    Proving { config: ConfigHash, proof: Proof, deadline: Option<Duration>, last_word: String },
+}
+
+/// Whose good word counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Of any life of this process.
+    Process(Generation),
+    /// Of a life of the config after this one, in the same process.
+    SessionAfter(u64),
+}
+
+/// What a check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is what already runs.
+    Same,
+    /// It fits; only contents of files differ.
+    Contents,
+    /// It fits; the list of files differs.
+    Files,
+    Refused(String),
+}
+
+impl Apply {
+    pub(super) const fn deadline(&self) -> Option<Duration> {
+        match self {
+            Self::Proving { deadline, .. } => *deadline,
+            Self::Idle | Self::Checking { .. } => None,
+        }
+    }
+}
+
+impl Machine {
+    /// What the next process is to run.
+    pub(super) fn wanted(&self) -> Running {
+        match &self.apply {
+            Apply::Proving { config, .. } => Some(config.clone()),
+            Apply::Idle | Apply::Checking { .. } => self.live.clone(),
+        }
+    }
+
+    /// The newest offer wins; what is being proven is finished first.
+    pub(super) fn offered(&mut self, config: ConfigHash) {
+        if self.ending {
+            return;
+        }
+        match &self.apply {
+            Apply::Proving { config: trial, .. } => {
+                self.mailbox = (*trial != config).then_some(config);
+            }
+            Apply::Checking { config: under_check } if *under_check == config => {}
+            Apply::Idle | Apply::Checking { .. } => self.consider(config),
+        }
+    }
+
+    fn consider(&mut self, config: ConfigHash) {
+        self.apply = Apply::Idle;
+        if self.live.as_ref() == Some(&config) {
+            return self.emit(Effect::Status { config, outcome: Outcome::Applied });
+        }
+        if let Some((failed, why)) = &self.failed
+            && *failed == config
+        {
+            let outcome = Outcome::Failed(why.clone());
+            return self.emit(Effect::Status { config, outcome });
+        }
+        self.check.0 += 1;
+        self.emit(Effect::Status { config: config.clone(), outcome: Outcome::Applying });
+        self.emit(Effect::Check { token: self.check, config: config.clone() });
+        self.apply = Apply::Checking { config };
+    }
+
+    pub(super) fn checked(&mut self, token: CheckToken, verdict: Verdict, now: Duration) {
+        let Apply::Checking { config } = &self.apply else { return };
+        if token != self.check || self.ending {
+            return;
+        }
+        let config = config.clone();
+        match verdict {
+            Verdict::Refused(why) => {
+                self.apply = Apply::Idle;
+                self.failed(config, why);
+            }
+            Verdict::Same => {
+                self.apply = Apply::Idle;
+                self.applied(config);
+            }
+            Verdict::Contents => self.switch(config, self.settings.reload == ReloadRule::ContentsOnly, now),
+            Verdict::Files => self.switch(config, false, now),
+        }
+    }
+
+    /// SIGHUP goes only to a process that was heard from: before its handler stands, it would die of it.
+    fn switch(&mut self, config: ConfigHash, contents_only: bool, now: Duration) {
+        let reload = match self.process {
+            Process::Running { session: Some(session) } if contents_only => Some(session),
+            _ => None,
+        };
+        let next = Generation(self.generation.0 + 1);
+        let proof = reload.map_or(Proof::Process(next), Proof::SessionAfter);
+        self.apply = Apply::Proving { config, proof, deadline: None, last_word: String::new() };
+        if reload.is_some() {
+            self.proving_starts(now);
+            self.emit(Effect::Reload { generation: self.generation, config: self.wanted() });
+        } else {
+            self.run_anew(now);
+        }
+    }
+
+    /// The time to prove itself begins when the Collector gets the config.
+    pub(super) fn proving_starts(&mut self, now: Duration) {
+        let due = now + self.settings.first_health;
+        let generation = self.generation;
+        if let Apply::Proving { deadline, proof, .. } = &mut self.apply {
+            *deadline = Some(due);
+            if let Proof::Process(process) = proof {
+                *process = generation;
+            }
+        }
+    }
+
+    pub(super) fn reported(
+        &mut self,
+        generation: Generation,
+        session: u64,
+        healthy: bool,
+        why: String,
+        now: Duration,
+    ) {
+        let Process::Running { session: heard } = &mut self.process else { return };
+        if generation != self.generation {
+            return;
+        }
+        *heard = Some(session.max(heard.unwrap_or(0)));
+        self.restarts.healthy(healthy, now);
+        let Apply::Proving { config, proof, last_word, .. } = &mut self.apply else { return };
+        let counts = match proof {
+            Proof::Process(process) => *process == generation,
+            Proof::SessionAfter(before) => session > *before,
+        };
+        if !counts {
+            return;
+        }
+        if !healthy {
+            *last_word = why;
+            return;
+        }
+        let config = config.clone();
+        self.apply = Apply::Idle;
+        self.applied(config);
+    }
+
+    fn applied(&mut self, config: ConfigHash) {
+        self.failed = None;
+        self.live = Some(config.clone());
+        self.emit(Effect::Status { config, outcome: Outcome::Applied });
+        self.next_offer();
+    }
+
+    fn failed(&mut self, config: ConfigHash, why: String) {
+        self.failed = Some((config.clone(), why.clone()));
+        self.emit(Effect::Status { config, outcome: Outcome::Failed(why) });
+        self.next_offer();
+    }
+
+    /// The config on trial is given up; the one before is wanted again.
+    pub(super) fn trial_failed(&mut self, why: &str) {
+        let Apply::Proving { config, .. } = std::mem::replace(&mut self.apply, Apply::Idle) else { return };
+        let back = match &self.live {
+            Some(hash) => format!("the config {hash} from before"),
+            None => "the host's own config".to_owned(),
+        };
+        let why = format!("{why}; rolled back to {back}");
+        self.failed = Some((config.clone(), why.clone()));
+        self.emit(Effect::Status { config, outcome: Outcome::Failed(why) });
+    }
+
+    pub(super) fn next_offer(&mut self) {
+        if self.apply == Apply::Idle
+            && let Some(config) = self.mailbox.take()
+        {
+            self.consider(config);
+        }
+    }
+
+    pub(super) fn apply_timeout(&mut self, now: Duration) {
+        let Apply::Proving { deadline: Some(due), last_word, .. } = &self.apply else { return };
+        if now < *due {
+            return;
+        }
+        let heard = if last_word.is_empty() { "nothing was heard from it" } else { last_word };
+        let why = format!(
+            "the Collector was not healthy within {:?} on the new config: {heard}",
+            self.settings.first_health
+        );
+        self.trial_failed(&why);
+        if matches!(self.process, Process::Running { .. }) {
+            self.stop(Then::Start, now);
+        }
+        self.next_offer();
+    }
+}

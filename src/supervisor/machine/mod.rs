@@ -1,0 +1,256 @@
+//! What to do with the Collector: one pure machine for its process and for the config it runs.
+//!
+//! ```text
+//! process                                        apply
+//!
+//!   Down ──start──▶ Running ◀──────────┐           Idle ──offer──▶ Checking ──refused──▶ Idle, FAILED
+//!                    │    │            │                              │ fit
+//!        asked to    │    │ died       │ spawn                        ▼
+//!        stop        ▼    ▼            │                           Proving ──healthy──▶ Idle, APPLIED
+//!              Stopping  Waiting ──────┘                              │ died, or silent for too long
+//!                 │  gone                                             ▼
+//!                 └──▶ Down, or Running again                      Idle, FAILED; the previous config runs
+//! ```
+//!
+//! Everything that can be checked is checked before the running Collector is touched. While one config is at
+//! work, the newest offer waits in a mailbox of one. Each process and each check has a generation, so that
+//! what is late cannot act on what is newer. The driver performs the [`Effect`]s and owns clock, processes and
+//! files; [`super::journal`] makes them durable before they are announced.
+
+mod apply;
+mod process;
+mod restart;
+
+use std::{collections::VecDeque, fmt, time::Duration};
+
+use apply::Apply;
+pub use apply::Verdict;
+use process::Process;
+use restart::RestartPolicy;
+
+/// The opaque hash that a server gave a config.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConfigHash(pub Vec<u8>);
+
+impl fmt::Display for ConfigHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ConfigHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What the Collector runs: a remote config on top of the host's own layers, or those alone.
+pub type Running = Option<ConfigHash>;
+
+/// The generation of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Generation(pub u64);
+
+/// The generation of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct CheckToken(pub u64);
+
+/// When SIGHUP is enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadRule {
+    /// When contents changed and the list of files did not.
+    ContentsOnly,
+    /// Never: restart.
+    Never,
+}
+
+/// The machine's durations and rules.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long a new config may take to become healthy.
+    pub first_health: Duration,
+    /// How long a Collector may take to stop before it is killed.
+    pub stop_grace: Duration,
+    pub reload: ReloadRule,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    Start,
+    /// The server offers this config; its body is stored.
+    Offer(ConfigHash),
+    Checked {
+        token: CheckToken,
+        verdict: Verdict,
+    },
+    SpawnFailed {
+        generation: Generation,
+        why: String,
+    },
+    Exited {
+        generation: Generation,
+        how: String,
+    },
+    /// The Collector, or a probe of it, says how it is. `session` grows with each new life of the config
+    /// in one process, so that a word from before a reload proves nothing about what came after.
+    Reported {
+        generation: Generation,
+        session: u64,
+        healthy: bool,
+        why: String,
+    },
+    /// The server asks for a restart.
+    Restart,
+    Shutdown,
+    /// A second signal: stop waiting for the Collector's own pace.
+    Hurry,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Judge this config without touching what runs; answer with [`Input::Checked`].
+    Check {
+        token: CheckToken,
+        config: ConfigHash,
+    },
+    /// Write the files of this config, then start a process.
+    Spawn {
+        generation: Generation,
+        config: Running,
+    },
+    /// Write the files of this config, then tell the process to read them.
+    Reload {
+        generation: Generation,
+        config: Running,
+    },
+    Stop {
+        generation: Generation,
+    },
+    Kill {
+        generation: Generation,
+    },
+    /// Make this durable, then tell the server.
+    Status {
+        config: ConfigHash,
+        outcome: Outcome,
+    },
+    /// The state of the process, for the health report.
+    Process(ProcessState),
+    /// The Collector is gone and stays so: the supervisor may end.
+    Finished,
+}
+
+/// How it went with a config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Applying,
+    Applied,
+    Failed(String),
+}
+
+/// The process as a person sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProcessState {
+    Starting,
+    /// Stopping because somebody asked.
+    Stopping,
+    Stopped,
+    /// Died or could not be started; it is tried again after the delay.
+    Failed {
+        how: String,
+        retry_in: Duration,
+    },
+}
+
+/// The machine. See the module's diagram.
+#[derive(Debug)]
+pub struct Machine {
+    settings: Settings,
+    process: Process,
+    apply: Apply,
+    mailbox: Option<ConfigHash>,
+    live: Running,
+    failed: Option<(ConfigHash, String)>,
+    restarts: RestartPolicy,
+    generation: Generation,
+    check: CheckToken,
+    ending: bool,
+    effects: VecDeque<Effect>,
+}
+
+impl Machine {
+    /// A machine whose last good config is `live`, and which remembers what failed last.
+    #[must_use]
+    pub const fn new(
+        settings: Settings,
+        live: Running,
+        failed: Option<(ConfigHash, String)>,
+        seed: u64,
+    ) -> Self {
+        Self {
+            settings,
+            process: Process::Down,
+            apply: Apply::Idle,
+            mailbox: None,
+            live,
+            failed,
+            restarts: RestartPolicy::new(seed),
+            generation: Generation(0),
+            check: CheckToken(0),
+            ending: false,
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// The config that is proven and in force.
+    #[must_use]
+    pub const fn live(&self) -> &Running {
+        &self.live
+    }
+
+    /// Whether a switched config still has to prove itself.
+    #[must_use]
+    pub const fn is_proving(&self) -> bool {
+        matches!(self.apply, Apply::Proving { .. })
+    }
+
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        match (self.process.deadline(), self.apply.deadline()) {
+            (Some(process), Some(apply)) => Some(process.min(apply)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    pub fn handle_timeout(&mut self, now: Duration) {
+        self.process_timeout(now);
+        self.apply_timeout(now);
+    }
+
+    pub fn handle(&mut self, input: Input, now: Duration) {
+        match input {
+            Input::Start => self.start(now),
+            Input::Offer(config) => self.offered(config),
+            Input::Checked { token, verdict } => self.checked(token, verdict, now),
+            Input::SpawnFailed { generation, why } | Input::Exited { generation, how: why } => {
+                self.ended(generation, why, now);
+            }
+            Input::Reported { generation, session, healthy, why } => {
+                self.reported(generation, session, healthy, why, now);
+            }
+            Input::Restart => self.restart(now),
+            Input::Shutdown => self.shutdown(now),
+            Input::Hurry => self.hurry(),
+        }
+    }
+
+    fn emit(&mut self, effect: Effect) {
+        self.effects.push_back(effect);
+    }
+}
