@@ -1,0 +1,147 @@
+//! Plain HTTP exchanges with a server: one POST, one answer.
+
+use std::time::Duration;
+
+use ::http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
+};
+use reqwest::{Client, Response};
+
+use super::{Target, error::parse_retry_after};
+use crate::{
+    protocol::backoff::Retry,
+    wire::{
+        self, INSTANCE_UID_HEADER,
+        body::{self, BodyError},
+        proto::{AgentToServer, ServerToAgent},
+    },
+};
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(15);
+const EXCHANGE_WITHIN: Duration = Duration::from_secs(30);
+/// Bodies smaller than this are not worth compressing.
+const GZIP_FROM: usize = 1024;
+
+/// An exchange gave no answer that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    #[error("{url}: {source}; is the server up, and is server.endpoint right?")]
+    Failed { url: String, source: reqwest::Error },
+    #[error("{url}: the HTTP client cannot be made: {source}")]
+    Client { url: String, source: reqwest::Error },
+    #[error("{url}: the server answered 401; check the credentials in server.headers")]
+    Unauthorized { url: String },
+    #[error("{url}: the server answered 413: the message is over its limit and is not sent again")]
+    TooLargeForServer { url: String },
+    #[error("{url}: the server is overloaded ({status})")]
+    Overloaded { url: String, status: u16, after: Option<Duration> },
+    #[error("{url}: the server answered {status}")]
+    Status { url: String, status: u16 },
+    #[error("{url}: the answer cannot be used: {source}")]
+    Body { url: String, source: BodyError },
+    #[error("{url}: not sent: {source}")]
+    NotSent { url: String, source: BodyError },
+}
+
+impl ExchangeError {
+    /// What this means for the next attempt.
+    #[must_use]
+    pub const fn retry(&self) -> Retry {
+        match self {
+            Self::Overloaded { after, .. } => Retry::Overloaded { after: *after },
+            _ => Retry::Failed,
+        }
+    }
+}
+
+/// A server reached by requests; connections are kept alive between them.
+#[derive(Debug)]
+pub struct HttpLink {
+    client: Client,
+    target: Target,
+}
+
+impl HttpLink {
+    /// Makes the client; no connection is made yet.
+    pub fn new(target: &Target) -> Result<Self, ExchangeError> {
+        let mut builder = Client::builder()
+            .http1_only()
+            .no_gzip()
+            .connect_timeout(CONNECT_WITHIN)
+            .timeout(EXCHANGE_WITHIN)
+            .pool_max_idle_per_host(1);
+        if let Some(tls) = &target.tls {
+            builder = builder.tls_backend_preconfigured((**tls).clone());
+        }
+        let client = builder
+            .build()
+            .map_err(|source| ExchangeError::Client { url: target.url.to_string(), source })?;
+        Ok(Self { client, target: target.clone() })
+    }
+
+    /// Sends one message and returns the answer to it (C-HT-01).
+    pub async fn exchange(&self, message: &AgentToServer) -> Result<ServerToAgent, ExchangeError> {
+        let url = || self.target.url.to_string();
+        let limits = self.target.limits;
+        let bytes = body::encode(message, limits.send)
+            .map_err(|source| ExchangeError::NotSent { url: url(), source })?;
+        let (bytes, headers) = self.request(bytes, message);
+        let sent = self.client.post(self.target.url.clone()).headers(headers).body(bytes).send().await;
+        let answer = sent.map_err(|source| self.failed(source))?;
+        self.check_status(&answer)?;
+        let encoding = answer.headers().get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+        let encoding = encoding.map(str::to_owned);
+        let bytes = self.read(answer, limits.receive).await?;
+        body::decode(&bytes, encoding.as_deref(), limits.receive)
+            .map_err(|source| ExchangeError::Body { url: url(), source })
+    }
+
+    fn request(&self, bytes: Vec<u8>, message: &AgentToServer) -> (Vec<u8>, HeaderMap) {
+        let mut headers = self.target.headers.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(wire::CONTENT_TYPE));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        let uid = wire::InstanceUid::try_from(&*message.instance_uid).map(|uid| uid.to_string());
+        if let Some(uid) = uid.ok().and_then(|uid| HeaderValue::from_str(&uid).ok()) {
+            headers.insert(INSTANCE_UID_HEADER, uid);
+        }
+        if bytes.len() < GZIP_FROM {
+            return (bytes, headers);
+        }
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        (body::gzip(&bytes), headers)
+    }
+
+    fn check_status(&self, answer: &Response) -> Result<(), ExchangeError> {
+        let url = self.target.url.to_string();
+        let status = answer.status();
+        match status {
+            StatusCode::OK => Ok(()),
+            StatusCode::UNAUTHORIZED => Err(ExchangeError::Unauthorized { url }),
+            StatusCode::PAYLOAD_TOO_LARGE => Err(ExchangeError::TooLargeForServer { url }),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                let after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+                let after = after.and_then(parse_retry_after);
+                Err(ExchangeError::Overloaded { url, status: status.as_u16(), after })
+            }
+            _ => Err(ExchangeError::Status { url, status: status.as_u16() }),
+        }
+    }
+
+    /// Reads a body up to the limit; nothing of a longer one is used (C-LM-09, C-LM-10).
+    async fn read(&self, mut answer: Response, limit: usize) -> Result<Vec<u8>, ExchangeError> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|source| self.failed(source))? {
+            if bytes.len() + chunk.len() > limit {
+                let source = BodyError::TooLarge { limit };
+                return Err(ExchangeError::Body { url: self.target.url.to_string(), source });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    fn failed(&self, source: reqwest::Error) -> ExchangeError {
+        ExchangeError::Failed { url: self.target.url.to_string(), source: source.without_url() }
+    }
+}

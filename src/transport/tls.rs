@@ -1,0 +1,172 @@
+//! What a TLS connection trusts and who it says it is. The crypto provider is named, never ambient.
+
+use std::sync::Arc;
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    version::{TLS12, TLS13},
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
+
+/// A version of TLS that is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    V1_2,
+    V1_3,
+}
+
+/// A client certificate with its key, both PEM.
+#[derive(Clone)]
+pub struct Identity {
+    pub cert_pem: Vec<u8>,
+    pub key_pem: Vec<u8>,
+}
+
+/// How to make a connection; see [`TlsOptions::build`].
+#[derive(Clone)]
+pub struct TlsOptions {
+    /// PEM certificates to trust.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Trust the system's roots too. Without `ca_pem` they are trusted anyway.
+    pub system_roots: bool,
+    pub identity: Option<Identity>,
+    pub verify: Verify,
+    pub min_version: Version,
+    pub max_version: Version,
+}
+
+/// Whether the server must prove who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    Yes,
+    /// Only where the operator's own file says so.
+    Skip,
+}
+
+impl Default for TlsOptions {
+    fn default() -> Self {
+        Self {
+            ca_pem: None,
+            system_roots: false,
+            identity: None,
+            verify: Verify::Yes,
+            min_version: Version::V1_2,
+            max_version: Version::V1_3,
+        }
+    }
+}
+
+/// The settings cannot be honoured.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("the CA certificates cannot be read: {0}")]
+    Ca(rustls_pki_types::pem::Error),
+    #[error("the CA certificates hold no certificate that can be trusted")]
+    NoCa,
+    #[error("the client certificate cannot be read: {0}")]
+    Cert(rustls_pki_types::pem::Error),
+    #[error("the client key cannot be read: {0}")]
+    Key(rustls_pki_types::pem::Error),
+    #[error(
+        "the system has no certificate that can be trusted; give a CA, or install the system's CA certificates"
+    )]
+    NoSystemRoots,
+    #[error("TLS: {0}")]
+    Rustls(#[from] rustls::Error),
+}
+
+impl TlsOptions {
+    /// Checks the settings. The system's roots are read only here, so a plain connection costs nothing.
+    pub fn build(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let builder =
+            ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(self.versions())?;
+        let builder = match self.verify {
+            Verify::Skip => {
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(Trusting(provider)))
+            }
+            Verify::Yes => builder.with_root_certificates(self.roots()?),
+        };
+        let config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let chain = CertificateDer::pem_slice_iter(&identity.cert_pem);
+                let chain = chain.collect::<Result<_, _>>().map_err(TlsError::Cert)?;
+                let key = PrivateKeyDer::from_pem_slice(&identity.key_pem).map_err(TlsError::Key)?;
+                builder.with_client_auth_cert(chain, key)?
+            }
+        };
+        Ok(Arc::new(config))
+    }
+
+    fn versions(&self) -> &'static [&'static SupportedProtocolVersion] {
+        static ONLY_1_2: [&SupportedProtocolVersion; 1] = [&TLS12];
+        static ONLY_1_3: [&SupportedProtocolVersion; 1] = [&TLS13];
+        static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+        match (self.min_version, self.max_version) {
+            (Version::V1_2, Version::V1_2) => &ONLY_1_2,
+            (Version::V1_3, _) => &ONLY_1_3,
+            (Version::V1_2, Version::V1_3) => &BOTH,
+        }
+    }
+
+    fn roots(&self) -> Result<RootCertStore, TlsError> {
+        let mut roots = RootCertStore::empty();
+        if let Some(pem) = &self.ca_pem {
+            for cert in CertificateDer::pem_slice_iter(pem) {
+                roots.add(cert.map_err(TlsError::Ca)?)?;
+            }
+            if roots.is_empty() {
+                return Err(TlsError::NoCa);
+            }
+        }
+        if self.system_roots || self.ca_pem.is_none() {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            if roots.is_empty() {
+                return Err(TlsError::NoSystemRoots);
+            }
+        }
+        Ok(roots)
+    }
+}
+
+/// Believes any server; signatures are still checked, as the library wants.
+#[derive(Debug)]
+struct Trusting(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
