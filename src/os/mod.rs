@@ -1,1 +1,26 @@
-//! os.
+//! Every system call of the supervisor: processes, signals, files, locks, host facts, clocks.
+//!
+//! - [`child`]: one child in a process group of its own; its end is never lost, its pid never reused
+//! - [`run`]: a short command with a deadline and bounded output (`validate`, `components`)
+//! - [`orphan`]: what to write down of a child, and how to end what a killed supervisor left behind
+//! - [`reaper`]: duties of PID 1 and of a subreaper
+//! - [`output`]: pipes drained always; ring of last words, rotating file
+//! - [`fs`]: atomic files and the private directory; [`lock`]: one instance per directory
+//! - [`host`], [`clock`], [`signals`]: facts, time and randomness, TERM/INT/HUP
+//!
+//! Not here: when to restart, what to write, what a failure means; that is `supervisor`'s.
+//! `unsafe` is allowed in this room only. Linux 5.4 or newer is assumed (pidfd).
+
+pub mod child;
+pub mod clock;
+pub mod fs;
+pub mod host;
+pub mod lock;
+pub mod orphan;
+pub mod output;
+mod pidfd;
+pub mod reaper;
+pub mod run;
+pub mod signals;
+#[cfg(test)]
+mod testing;

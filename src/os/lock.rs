@@ -1,0 +1,83 @@
+//! One supervisor per storage directory (F-88). Called by `bin/opamp-supervisor` before anything is read.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read, Seek, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process,
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
+
+/// The file's name in the storage directory.
+const NAME: &str = "lock";
+
+/// Held until dropped, or until the process ends however it ends.
+#[derive(Debug)]
+pub struct Lock(#[allow(dead_code, reason = "held for its drop")] Flock<File>);
+
+/// The directory cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    #[error("another supervisor{} uses {}: stop it, or give this one its own storage.directory", holder.map(|pid| format!(" (pid {pid})")).unwrap_or_default(), directory.display())]
+    Held { directory: PathBuf, holder: Option<u32> },
+    #[error("cannot lock {}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+impl Lock {
+    /// Takes the lock or says who has it; never waits.
+    pub fn take(directory: &Path) -> Result<Self, LockError> {
+        let path = directory.join(NAME);
+        let failed = |source| LockError::Io { path: path.clone(), source };
+        let mut options = OpenOptions::new();
+        let file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((mut file, Errno::EWOULDBLOCK)) => {
+                return Err(LockError::Held { directory: directory.to_owned(), holder: holder(&mut file) });
+            }
+            Err((_, errno)) => return Err(failed(errno.into())),
+        };
+        write_holder(&mut lock).map_err(failed)?;
+        Ok(Self(lock))
+    }
+}
+
+fn write_holder(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", process::id())
+}
+
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f_88_the_second_is_told_who_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Lock::take(dir.path()).unwrap();
+        let error = Lock::take(dir.path()).unwrap_err();
+        assert!(error.to_string().contains(&format!("(pid {})", process::id())), "{error}");
+        drop(first);
+        Lock::take(dir.path()).unwrap();
+    }
+}

@@ -1,0 +1,69 @@
+//! The last words of a child.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Bytes kept.
+const CAPACITY: usize = 64 * 1024;
+
+/// A ring of the last 64 KiB; clones share it. It grows as it fills.
+#[derive(Debug, Clone, Default)]
+pub struct Tail(Arc<Mutex<VecDeque<u8>>>);
+
+impl Tail {
+    pub fn push(&self, bytes: &[u8]) {
+        let bytes = &bytes[bytes.len().saturating_sub(CAPACITY)..];
+        let mut ring = self.lock();
+        let over = (ring.len() + bytes.len()).saturating_sub(CAPACITY);
+        ring.drain(..over);
+        ring.extend(bytes);
+    }
+
+    /// The last lines that fit into so many bytes; whole lines where possible.
+    #[must_use]
+    pub fn last(&self, most: usize) -> String {
+        let ring = self.lock();
+        let start = ring.len().saturating_sub(most);
+        let mut bytes: Vec<u8> = ring.range(start..).copied().collect();
+        drop(ring);
+        if start > 0
+            && let Some(newline) = bytes.iter().position(|byte| *byte == b'\n')
+            && newline + 1 < bytes.len()
+        {
+            bytes.drain(..=newline);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_64_kib_stay() {
+        let tail = Tail::default();
+        for number in 0..20_000 {
+            tail.push(format!("line {number}\n").as_bytes());
+        }
+        let kept = tail.last(usize::MAX);
+        assert!(kept.len() <= CAPACITY && kept.ends_with("line 19999\n"));
+        tail.push(&vec![b'x'; 3 * CAPACITY]);
+        assert_eq!(tail.last(usize::MAX).len(), CAPACITY);
+    }
+
+    #[test]
+    fn a_short_tail_begins_with_a_whole_line() {
+        let tail = Tail::default();
+        tail.push("first\nsecond\nthird\n".as_bytes());
+        assert_eq!(tail.last(15), "second\nthird\n");
+        assert_eq!(tail.last(100), "first\nsecond\nthird\n");
+        assert_eq!(tail.last(3), "rd\n");
+    }
+}
