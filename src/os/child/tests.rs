@@ -200,6 +200,7 @@ async fn helper_that_inherits_orphans() {
     line(&mut ours.stdout).await;
     // A hundred orphans, and a stranger that is our direct child.
     let script = "i=0; while [ $i -lt 100 ]; do (sh -c 'exit 5' &); i=$((i+1)); done";
+    #[allow(clippy::zombie_processes, reason = "the reaper is to reap it")]
     let fork = Command::new("/bin/sh").args(["-c", script]).spawn().unwrap();
     let mut signals = crate::os::signals::Signals::listen().unwrap();
     let mut reaped = reaper::reap_strangers().unwrap();

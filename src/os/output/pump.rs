@@ -13,12 +13,15 @@ pub enum Stream {
     Stderr,
 }
 
+/// Takes one line of one stream.
+pub type TakeLine = Box<dyn FnMut(Stream, &str) + Send>;
+
 /// Where lines go beside the [`Tail`].
 pub enum Sink {
     /// Into a file, both streams mixed, line by line.
     File(RotatingFile),
     /// To the caller (passthrough), without the line's end.
-    Lines(Box<dyn FnMut(Stream, &str) + Send>),
+    Lines(TakeLine),
 }
 
 /// What was drained when both pipes ended.
