@@ -30,7 +30,7 @@ fn env(name: &str) -> Option<String> {
 
 fn read(path: &Path) -> io::Result<String> {
     match path.to_str() {
-        Some("/run/token") => Ok("s3cr3t-file\n".to_owned()),
+        Some("/run/token" | "/etc/opamp/token") => Ok("s3cr3t-file\n".to_owned()),
         Some("/run/headers.yaml") => Ok("Authorization: Bearer ${TOKEN}\nX-Two: [a, b]\n".to_owned()),
         _ => Err(io::ErrorKind::NotFound.into()),
     }

@@ -154,3 +154,12 @@ fn anchors_and_merge_keys_are_followed() {
     assert_eq!(description.non_identifying_attributes["a"], "one");
     assert_eq!(description.non_identifying_attributes["b"], "own");
 }
+
+#[test]
+fn a_double_colon_at_the_top_separates_levels() {
+    let flat = "server::endpoint: ws://h/\nagent::executable: /col\nserver:\n  headers: {A: b}\n\
+                telemetry::logs::level: debug\ntelemetry: {logs: {encoding: console}}\n";
+    let nested = "server: {endpoint: 'ws://h/', headers: {A: b}}\nagent: {executable: /col}\n\
+                  telemetry: {logs: {level: debug, encoding: console}}\n";
+    assert_eq!(config(flat), config(nested));
+}

@@ -245,9 +245,10 @@ fn wrong_values_of_other_sections() {
             "5:1: decoding failed: storage.directory is not a known key; nest it: one map per level of storage.directory",
         ),
         (
-            "storage::directory: /x",
-            "5:1: decoding failed: storage::directory is not a known key; nest it: one map per level of storage.directory",
+            "storage:\n  secrets::key_name: x",
+            "6:3: decoding failed: storage.secrets::key_name is not a known key; nest it: one map per level of storage.secrets.key_name",
         ),
+        ("server::endpoint: ws://two/", "5:1: \"endpoint\" is given twice, first in line 2; keep one"),
     ] {
         assert_eq!(bad(&with("", "", rest)), [format!("supervisor.yaml:{message}")], "{rest}");
     }

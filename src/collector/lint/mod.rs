@@ -16,6 +16,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+#[cfg(feature = "supervisor")]
+pub(crate) use suggest::distance;
 pub use tree::Budget;
 pub use view::{ServiceExtensions, View};
 

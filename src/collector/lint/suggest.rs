@@ -19,7 +19,7 @@ pub(super) fn did_you_mean<'a>(
 }
 
 /// Levenshtein distance without regard to case and underscores.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let fold =
         |text: &str| text.chars().filter(|c| *c != '_').map(|c| c.to_ascii_lowercase()).collect::<Vec<_>>();
     let (a, b) = (fold(a), fold(b));

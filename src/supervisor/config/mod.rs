@@ -85,11 +85,13 @@ pub fn parse(text: &str, file: &str, sources: Sources<'_>) -> Result<Loaded, Con
         problems.sort_by_key(|problem| problem.at);
         ConfigError::Invalid { file: file.to_owned(), problems }
     };
-    let document = yaml::parse(text).map_err(|fault| {
+    let fault = |fault: yaml::Fault| {
         invalid(vec![Problem { at: fault.at, key: String::new(), message: fault.message }])
-    })?;
+    };
+    let document = yaml::parse(text).map_err(fault)?;
+    let root = yaml::nest(document.root).map_err(fault)?;
     let mut expander = expand::Expander::new(&sources);
-    let root = expander.node(document.root, "", Position::START, 0);
+    let root = expander.node(root, "", Position::START, 0);
     let mut context = context::Context::new(&root, sources, expander.notices, expander.problems);
     if let Some(at) = document.second {
         let message = "a second YAML document starts here and is not read".to_owned();

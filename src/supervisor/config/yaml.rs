@@ -184,8 +184,7 @@ impl<'t> Builder<'t> {
             if key == "<<" {
                 merged.extend(merge_sources(node)?);
             } else if let Some(first) = entries.iter().find(|entry| entry.key == key) {
-                let line = first.at.line;
-                return Err(fault(at, format!("{key:?} is given twice, first in line {line}; keep one")));
+                return Err(twice(&key, at, first.at));
             } else {
                 entries.push(Entry { key, at, node });
             }
@@ -197,6 +196,45 @@ impl<'t> Builder<'t> {
         }
         Ok(Value::Map(entries))
     }
+}
+
+/// `agent::executable: x` at the top is `agent: {executable: x}`, as the Collector reads it.
+pub(super) fn nest(root: Node) -> Result<Node, Fault> {
+    let Value::Map(entries) = root.value else { return Ok(root) };
+    let mut nested = Vec::new();
+    for Entry { key, at, node } in entries {
+        let mut names: Vec<&str> = key.split("::").take(MAX_DEPTH + 1).collect();
+        if names.len() > MAX_DEPTH {
+            return Err(fault(at, format!("nested deeper than {MAX_DEPTH} levels")));
+        }
+        let first = names.remove(0).to_owned();
+        let node = names.into_iter().rev().fold(node, |node, name| {
+            let entry = Entry { key: name.to_owned(), at, node };
+            Node { at, value: Value::Map(vec![entry]) }
+        });
+        join(&mut nested, Entry { key: first, at, node })?;
+    }
+    Ok(Node { at: root.at, value: Value::Map(nested) })
+}
+
+fn join(map: &mut Vec<Entry>, entry: Entry) -> Result<(), Fault> {
+    let Some(there) = map.iter_mut().find(|there| there.key == entry.key) else {
+        map.push(entry);
+        return Ok(());
+    };
+    match (&mut there.node.value, entry.node.value) {
+        (_, Value::Null) => Ok(()),
+        (there @ Value::Null, value) => {
+            *there = value;
+            Ok(())
+        }
+        (Value::Map(inner), Value::Map(more)) => more.into_iter().try_for_each(|entry| join(inner, entry)),
+        _ => Err(twice(&entry.key, entry.at, there.at)),
+    }
+}
+
+fn twice(key: &str, at: Position, first: Position) -> Fault {
+    fault(at, format!("{key:?} is given twice, first in line {}; keep one", first.line))
 }
 
 fn merge_sources(node: Node) -> Result<Vec<Entry>, Fault> {
