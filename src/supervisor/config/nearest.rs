@@ -14,7 +14,7 @@ pub(super) enum Nearest {
 }
 
 /// The nearest known key: by name, with a small preference for the same parent; a name that a sibling merely
-/// makes longer (`ca` for `ca_file`) is near too.
+/// makes longer (`ca` for `ca_file`, `fallback_configs` for `startup_fallback_configs`) is near too.
 pub(super) fn nearest(unknown: &str) -> Nearest {
     let unknown = unknown.char_indices().nth(LONGEST).map_or(unknown, |(end, _)| &unknown[..end]);
     let (parent, name) = split(unknown);
@@ -22,7 +22,9 @@ pub(super) fn nearest(unknown: &str) -> Nearest {
     for key in KEYS {
         let (key_parent, key_name) = split(key.path);
         let mut apart = distance(name, key_name) + usize::from(parent != key_parent);
-        if parent == key_parent && name.len() >= 2 && key_name.starts_with(name) {
+        let longer =
+            name.len() >= 2 && key_name.starts_with(name) || name.len() >= 5 && key_name.ends_with(name);
+        if parent == key_parent && longer {
             apart = apart.min(1);
         }
         if parent.is_empty() {
@@ -52,6 +54,7 @@ mod tests {
             ("agent.headers", "server.headers"),
             ("capabilites", "capabilities"),
             ("server.tls.ca", "server.tls.ca_file"),
+            ("agent.fallback_configs", "agent.startup_fallback_configs"),
             ("agent_executable", "agent.executable"),
         ] {
             let (Nearest::Meant(key) | Nearest::Far(key)) = nearest(wrong);

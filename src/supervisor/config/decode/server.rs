@@ -17,7 +17,8 @@ pub(super) fn decode(context: &mut Context<'_>) -> Option<ServerConfig> {
     let headers = headers(context);
     let tls = tls(context);
     let endpoint = endpoint?;
-    if !endpoint.is_secure() && context.entry("server.tls").is_some() {
+    let beyond_insecure = context.entries("server.tls").iter().any(|entry| entry.key != "insecure");
+    if !endpoint.is_secure() && beyond_insecure {
         let scheme = endpoint.url().scheme();
         let message =
             format!("server.tls has no effect with {scheme}://; it is used with wss:// and https:// only");
