@@ -3,9 +3,24 @@
 //!
 //! - [`components`]: the list of available components, and its form on the wire
 //! - [`lint`]: a config's faults with line and column, without running anything
+//! - [`binary`]: how the binary is called, and which file it is
+//! - [`bootstrap`]: what it says of itself; [`validate`]: what it says of a config
+//! - [`probe`]: whether a running one answers its health check
 //!
 //! Not here: keeping a Collector running (`supervisor`), composing its layers (`supervisor::compose`).
 //! Called by `supervisor` (all of it), `server` and `cli` ([`components`] and [`lint`]).
 
+#[cfg(feature = "supervisor")]
+pub mod binary;
+#[cfg(feature = "supervisor")]
+pub mod bootstrap;
 pub mod components;
 pub mod lint;
+#[cfg(feature = "supervisor")]
+pub mod probe;
+#[cfg(feature = "supervisor")]
+mod reason;
+#[cfg(all(test, feature = "supervisor"))]
+mod testing;
+#[cfg(feature = "supervisor")]
+pub mod validate;

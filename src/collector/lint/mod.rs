@@ -9,7 +9,7 @@ mod checks;
 mod suggest;
 #[cfg(test)]
 mod tests;
-mod tree;
+pub(in crate::collector) mod tree;
 mod view;
 
 use std::fmt;

@@ -27,21 +27,21 @@ impl Default for Budget {
 
 /// A position: index of the layer, line and column counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct At {
-    pub(super) layer: usize,
-    pub(super) line: usize,
-    pub(super) column: usize,
+pub(in crate::collector) struct At {
+    pub(in crate::collector) layer: usize,
+    pub(in crate::collector) line: usize,
+    pub(in crate::collector) column: usize,
 }
 
 /// A value and where it starts.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
-    pub(super) at: At,
-    pub(super) value: Value,
+pub(in crate::collector) struct Node {
+    pub(in crate::collector) at: At,
+    pub(in crate::collector) value: Value,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(in crate::collector) enum Value {
     Null,
     Scalar(String),
     List(Arc<Vec<Node>>),
@@ -49,17 +49,17 @@ pub(super) enum Value {
 }
 
 /// The entries of a mapping by key.
-pub(super) type Map = BTreeMap<String, Entry>;
+pub(in crate::collector) type Map = BTreeMap<String, Entry>;
 
 /// One entry: where its key stands, and its value.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) key_at: At,
-    pub(super) node: Node,
+pub(in crate::collector) struct Entry {
+    pub(in crate::collector) key_at: At,
+    pub(in crate::collector) node: Node,
 }
 
 impl Node {
-    pub(super) fn as_map(&self) -> Option<&Map> {
+    pub(in crate::collector) fn as_map(&self) -> Option<&Map> {
         match &self.value {
             Value::Map(map) => Some(map),
             _ => None,
@@ -68,7 +68,7 @@ impl Node {
 }
 
 /// Lays `over` on `base` as the Collector merges its configs: maps by key, everything else is replaced.
-pub(super) fn merge(base: &mut Map, over: &Map) {
+pub(in crate::collector) fn merge(base: &mut Map, over: &Map) {
     for (key, entry) in over {
         match (base.get_mut(key), &entry.node.value) {
             (Some(Entry { node: Node { value: Value::Map(below), .. }, .. }), Value::Map(above)) => {
@@ -83,27 +83,27 @@ pub(super) fn merge(base: &mut Map, over: &Map) {
 
 /// Something wrong with the text itself.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) at: At,
-    pub(super) message: String,
-    pub(super) fatal: Fatal,
+pub(in crate::collector) struct Fault {
+    pub(in crate::collector) at: At,
+    pub(in crate::collector) message: String,
+    pub(in crate::collector) fatal: Fatal,
 }
 
 /// Whether a fault makes the layer unusable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fatal {
+pub(in crate::collector) enum Fatal {
     Yes,
     No,
 }
 
 /// A layer's tree and the faults found in it; no tree when one of them is fatal.
-pub(super) struct Parsed {
-    pub(super) root: Option<Node>,
-    pub(super) faults: Vec<Fault>,
+pub(in crate::collector) struct Parsed {
+    pub(in crate::collector) root: Option<Node>,
+    pub(in crate::collector) faults: Vec<Fault>,
 }
 
 /// Parses the first document of a layer.
-pub(super) fn parse(layer: usize, text: &str, budget: &Budget) -> Parsed {
+pub(in crate::collector) fn parse(layer: usize, text: &str, budget: &Budget) -> Parsed {
     let mut builder = Builder {
         layer,
         budget,
