@@ -28,8 +28,8 @@ pub enum ValidateError {
     /// The Collector says no; `text` is its reason.
     #[error("{text}")]
     Refused { text: String },
-    #[error("cannot run {} to validate the config: {source}", executable.display())]
-    CannotRun { executable: PathBuf, source: RunError },
+    #[error("the config cannot be validated: {0}")]
+    CannotRun(#[from] RunError),
     /// It was killed while it looked, which says nothing about the config.
     #[error("{} was validating the config and was {exit}: {last_lines}", executable.display())]
     Died { executable: PathBuf, exit: Exit, last_lines: String },
@@ -66,10 +66,7 @@ async fn ask(
     args: impl IntoIterator<Item = String>,
     deadline: Duration,
 ) -> Result<String, ValidateError> {
-    let executable = || binary.executable.clone();
-    let finished = run(&binary.spec().args(args), Limits { deadline, output: MAX_OUTPUT })
-        .await
-        .map_err(|source| ValidateError::CannotRun { executable: executable(), source })?;
+    let finished = run(&binary.spec().args(args), Limits { deadline, output: MAX_OUTPUT }).await?;
     match finished.exit {
         Exit::Code(0) => Ok(String::from_utf8_lossy(&finished.stdout).into_owned()),
         exit @ Exit::Code(_) => {
@@ -79,7 +76,7 @@ async fn ask(
         }
         exit @ Exit::Signal { .. } => {
             let last_lines = reason::last_lines(&finished.stderr, &finished.stdout);
-            Err(ValidateError::Died { executable: executable(), exit, last_lines })
+            Err(ValidateError::Died { executable: binary.executable.clone(), exit, last_lines })
         }
     }
 }
@@ -121,10 +118,7 @@ mod tests {
         let (_dir, binary) = script("sleep 600");
         let (configs, deadline) = (Configs::default(), Duration::from_millis(100));
         let error = in_time(validate(&binary, &configs, deadline)).await.unwrap_err();
-        assert!(
-            matches!(error, ValidateError::CannotRun { source: RunError::TimedOut { .. }, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, ValidateError::CannotRun(RunError::TimedOut { .. })), "{error}");
         assert!(error.to_string().contains("did not end within 100 ms"), "{error}");
     }
 

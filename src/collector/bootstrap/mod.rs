@@ -58,8 +58,8 @@ impl Facts {
 /// Nothing could be learnt of the binary.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
-    #[error("cannot run `{} {command}`: {source}", executable.display())]
-    Run { executable: PathBuf, command: &'static str, source: RunError },
+    #[error("cannot ask the Collector for `{command}`: {source}")]
+    Run { command: &'static str, source: RunError },
     #[error("cannot learn what {} is: `components` {outcome}, and `validate` names no components; is it an OpenTelemetry Collector?", executable.display())]
     NotACollector { executable: PathBuf, outcome: String },
     #[error("cannot write {} for a validation", path.display())]
@@ -108,8 +108,7 @@ impl Learner<'_> {
     async fn run(&self, command: &'static str, args: &[&str]) -> Result<Finished, BootstrapError> {
         let deadline = self.ends.saturating_duration_since(Instant::now());
         let finished = run(&self.binary.spec().args(args), Limits { deadline, output: MAX_OUTPUT }).await;
-        let executable = || self.binary.executable.clone();
-        finished.map_err(|source| BootstrapError::Run { executable: executable(), command, source })
+        finished.map_err(|source| BootstrapError::Run { command, source })
     }
 
     /// The types that `validate` names when it meets an unknown one in each of these sections.

@@ -3,7 +3,10 @@
 use super::Facts;
 use crate::collector::{
     components::Section,
-    lint::tree::{self, Budget, Map, Node, Value},
+    lint::{
+        builder,
+        tree::{Budget, Map, Node, Value},
+    },
 };
 
 /// A distribution with every component there is prints about 5,000 values.
@@ -13,7 +16,7 @@ const BUDGET: Budget = Budget { bytes: super::MAX_OUTPUT, depth: 16, nodes: 100_
 pub(super) fn components(stdout: &[u8]) -> Facts {
     let mut facts = Facts::default();
     let text = String::from_utf8_lossy(stdout);
-    let root = tree::parse(0, &text, &BUDGET).root;
+    let root = builder::parse(0, &text, &BUDGET).root;
     let Some(root) = root.as_ref().and_then(Node::as_map) else { return facts };
     if let Some(build) = root.get("buildinfo").and_then(|entry| entry.node.as_map()) {
         facts.command = scalar(build, "command");

@@ -98,7 +98,10 @@ async fn the_true_cause_is_told() {
     assert!(error.contains("lists none") && error.contains("is it an OpenTelemetry Collector?"), "{error}");
     let (_dir, binary) = script("sleep 600");
     let error = failed(&binary, Duration::from_millis(200)).await;
-    assert!(error.contains("components`: ") && error.contains("did not end within"), "{error}");
+    assert!(
+        error.contains("ask the Collector for `components`: ") && error.contains("did not end within"),
+        "{error}"
+    );
     let binary = Binary { executable: "/nonexistent/otelcol".into(), ..Default::default() };
     let error = failed(&binary, DEADLINE).await;
     assert!(error.contains("/nonexistent/otelcol does not exist"), "{error}");

@@ -5,7 +5,9 @@
 //! merges them ([`View`]). Pure; called by the supervisor before a config is applied, by the server and
 //! `opampctl` before one is pushed.
 
+pub(in crate::collector) mod builder;
 mod checks;
+mod lenient;
 mod suggest;
 #[cfg(test)]
 mod tests;

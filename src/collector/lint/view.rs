@@ -3,7 +3,8 @@
 
 use super::{
     Diagnostic, Layer, Severity,
-    tree::{self, At, Budget, Fatal, Map, Node, Value},
+    builder::{self, Fatal},
+    tree::{self, At, Budget, Map, Node, Value},
 };
 use crate::collector::components::Section;
 
@@ -42,7 +43,7 @@ impl<'a> View<'a> {
         let mut found = Vec::new();
         let mut whole = true;
         for (index, layer) in layers.iter().enumerate() {
-            let parsed = tree::parse(index, layer.text, budget);
+            let parsed = builder::parse(index, layer.text, budget);
             found.extend(parsed.faults.into_iter().map(|fault| {
                 let severity = if fault.fatal == Fatal::Yes { Severity::Error } else { Severity::Warning };
                 Diagnostic::new(layers, fault.at, severity, fault.message)
