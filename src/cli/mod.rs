@@ -1,1 +1,69 @@
-//! cli.
+//! `opampctl`, the operator's command line: what a person types, turned into calls of the server's REST API
+//! and a page of text.
+//!
+//! It is a client and nothing more: no rule about agents or configs lives here, only how to ask and how to show.
+//! Called by `src/bin/opampctl.rs`. Where to look:
+//!
+//! | file | is |
+//! |---|---|
+//! | `args` | the grammar of the command line |
+//! | `settings` | which server, which credential: flag > environment > file > default |
+//! | `client`, `tls`, `sse` | HTTP: requests, pages, errors, the event stream |
+//! | `model`, `kind` | what is read out of the server's JSON |
+//! | `output` | tables, JSON, YAML; control characters from the server never reach a terminal |
+//! | `get`, `apply`, `push`, `restart`, `watch`, `delete`, `context`, `about` | one command each |
+
+mod about;
+mod apply;
+mod args;
+mod client;
+mod context;
+mod delete;
+mod error;
+mod get;
+mod kind;
+mod lint;
+mod manifest;
+mod model;
+mod output;
+mod push;
+mod restart;
+mod select;
+mod settings;
+mod sse;
+mod tls;
+mod wait;
+mod watch;
+
+pub use args::Args;
+pub use error::{EXIT_USAGE, Error};
+
+use args::{Command, ConfigCommand};
+use client::Client;
+use settings::{Environment, Settings};
+
+/// Performs one command.
+pub async fn run(args: Args) -> Result<(), Error> {
+    let env = Environment::of_process();
+    if let Command::Context(command) = &args.command {
+        return context::run(command, &args.global, &env);
+    }
+    if let Command::Version(version) = &args.command
+        && version.client_only
+    {
+        return about::client_version();
+    }
+    let settings = Settings::resolve(&args.global, &env)?;
+    let client = Client::connect(&settings).await?;
+    match &args.command {
+        Command::Get(get) => get::run(&client, get).await,
+        Command::Apply(apply) => apply::run(&client, apply).await,
+        Command::Config(ConfigCommand::Push(push)) => push::run(&client, push).await,
+        Command::Restart(restart) => restart::run(&client, restart).await,
+        Command::Watch(watch) => watch::run(&client, watch).await,
+        Command::Delete(delete) => delete::run(&client, delete).await,
+        Command::Whoami => about::whoami(&client).await,
+        Command::Version(_) => about::version(&client).await,
+        Command::Context(_) => unreachable!("answered above, without a server"),
+    }
+}
