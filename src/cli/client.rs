@@ -37,7 +37,8 @@ impl Client {
         let mut headers = HeaderMap::new();
         if let Some(bearer) = bearer {
             let value = HeaderValue::try_from(format!("Bearer {bearer}"));
-            let mut value = value.map_err(|_| Error::Setting("the token cannot be sent in a header".to_owned()))?;
+            let mut value =
+                value.map_err(|_| Error::Setting("the token cannot be sent in a header".to_owned()))?;
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
         }
@@ -141,7 +142,12 @@ impl Client {
         url
     }
 
-    async fn send(&self, method: Method, url: &Url, request: reqwest::RequestBuilder) -> Result<Value, Error> {
+    async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Value, Error> {
         let answer = request.send().await.map_err(|source| unreachable(url, source))?;
         let status = answer.status();
         let body = read_limited(url, answer).await?;

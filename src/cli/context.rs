@@ -11,14 +11,18 @@ use super::settings::{Environment, Found};
 
 pub(super) fn run(command: &ContextCommand, global: &Global, env: &Environment) -> Result<(), Error> {
     let found = Found::look(global, env)?.ok_or_else(|| {
-        Error::Setting("there is no configuration file; write ~/.config/opampctl/config.yaml or say --config".to_owned())
+        Error::Setting(
+            "there is no configuration file; write ~/.config/opampctl/config.yaml or say --config".to_owned(),
+        )
     })?;
     match command {
         ContextCommand::Ls => output::print(&list(&found)),
         ContextCommand::Use { name } => {
             found.context(name)?;
-            replace(&found.path, &with_current(&found.text, name))
-                .map_err(|e| Error::Config { path: found.path.clone(), what: format!("cannot be written: {e}") })?;
+            replace(&found.path, &with_current(&found.text, name)).map_err(|e| Error::Config {
+                path: found.path.clone(),
+                what: format!("cannot be written: {e}"),
+            })?;
             output::print(&format!("current context: {}\n", output::cell(name)))
         }
     }

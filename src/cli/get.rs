@@ -20,7 +20,10 @@ pub(super) async fn run(client: &Client, get: &Get) -> Result<(), Error> {
     let items = if get.names.is_empty() { list(client, get).await? } else { named(client, get).await? };
     let text = match get.output {
         Format::Json | Format::Yaml => whole(items, get),
-        Format::Name => items.iter().map(|item| format!("{}/{}\n", get.kind, output::cell(name(get.kind, item)))).collect(),
+        Format::Name => items
+            .iter()
+            .map(|item| format!("{}/{}\n", get.kind, output::cell(name(get.kind, item))))
+            .collect(),
         Format::Table | Format::Wide if items.is_empty() => {
             eprintln!("no {}", get.kind.plural());
             return Ok(());
@@ -49,7 +52,8 @@ async fn named(client: &Client, get: &Get) -> Result<Vec<Value>, Error> {
     let mut items = Vec::new();
     for name in &get.names {
         let found = client.find(&get.kind.object(namespace, name)).await?;
-        let place = if get.kind == Kind::Namespace { String::new() } else { format!(" in namespace {namespace}") };
+        let place =
+            if get.kind == Kind::Namespace { String::new() } else { format!(" in namespace {namespace}") };
         items.push(found.ok_or_else(|| Error::NotFound(format!("there is no {} {name}{place}", get.kind)))?);
     }
     Ok(items)
@@ -84,7 +88,9 @@ fn table(items: &[Value], get: &Get) -> String {
             items.iter().map(group_row).collect(),
         ),
         Kind::AgentRemoteConfig => (vec!["NAME", "TYPE", "BYTES"], items.iter().map(config_row).collect()),
-        Kind::Namespace => (vec!["NAME"], items.iter().map(|item| vec![name(get.kind, item).to_owned()]).collect()),
+        Kind::Namespace => {
+            (vec!["NAME"], items.iter().map(|item| vec![name(get.kind, item).to_owned()]).collect())
+        }
     };
     if !(get.scope.all_namespaces || wide) || get.kind == Kind::Namespace {
         return output::table(&header, rows);
@@ -98,7 +104,8 @@ fn table(items: &[Value], get: &Get) -> String {
 }
 
 fn agent_header(format: Format) -> Vec<&'static str> {
-    let mut header = vec!["INSTANCE UID", "NAME", "VERSION", "HOST", "CONNECTED", "HEALTHY", "CONFIG", "REPORTED"];
+    let mut header =
+        vec!["INSTANCE UID", "NAME", "VERSION", "HOST", "CONNECTED", "HEALTHY", "CONFIG", "REPORTED"];
     if format == Format::Wide {
         header.extend(["TRANSPORT", "SEQ", "OS", "CONFIG HASH", "MESSAGE"]);
     }
@@ -199,7 +206,8 @@ mod tests {
     #[test]
     fn ages_read_well() {
         let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
-        let ages = ["2026-11-21T11:59:01Z", "2026-11-21T11:30:00Z", "2026-11-21T02:00:00Z", "2026-11-01T12:00:00Z"];
+        let ages =
+            ["2026-11-21T11:59:01Z", "2026-11-21T11:30:00Z", "2026-11-21T02:00:00Z", "2026-11-01T12:00:00Z"];
         assert_eq!(ages.map(|when| age(when, now)), ["59s ago", "30m ago", "10h ago", "20d ago"]);
         assert_eq!(age("2026-11-21T12:00:05Z", now), "0s ago");
         assert_eq!(age("", now), "-");

@@ -109,10 +109,7 @@ mod tests {
                     kind: AgentGroup\nmetadata: {name: b, namespace: team}\nspec: {}\n";
         let found = parse(text, "f", None).unwrap();
         let names: Vec<_> = found.iter().map(|m| (m.kind, m.namespace.as_str(), m.name.as_str())).collect();
-        assert_eq!(
-            names,
-            [(Kind::AgentRemoteConfig, "default", "a"), (Kind::AgentGroup, "team", "b")]
-        );
+        assert_eq!(names, [(Kind::AgentRemoteConfig, "default", "a"), (Kind::AgentGroup, "team", "b")]);
         assert_eq!(found[0].body["apiVersion"], "v1");
         assert_eq!(found[0].body["metadata"]["namespace"], "default");
     }

@@ -23,7 +23,9 @@ impl FromStr for Selector {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let pairs = text.split(',').map(|pair| match pair.split_once('=') {
-            Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
+            Some((key, value)) if !key.trim().is_empty() => {
+                Ok((key.trim().to_owned(), value.trim().to_owned()))
+            }
             _ => Err(format!("{pair:?} is not key=value")),
         });
         pairs.collect::<Result<_, _>>().map(Self)
@@ -78,7 +80,11 @@ pub(super) async fn targets(
         found.push(client.get(&Kind::Agent.object(namespace, uid), &[]).await?);
     }
     match found.len() {
-        0 => return Err(Error::NotFound(format!("no agent in namespace {namespace} matches; nothing was changed"))),
+        0 => {
+            return Err(Error::NotFound(format!(
+                "no agent in namespace {namespace} matches; nothing was changed"
+            )));
+        }
         1 => {}
         _ if !uids.is_empty() => {}
         count => confirm(&found, count, targets, what)?,

@@ -137,7 +137,9 @@ impl Settings {
         if server.is_none() || credential.is_none() {
             let found = Found::look(global, env)?;
             if found.is_none() && global.context.is_some() {
-                return Err(Error::Setting("--context needs a configuration file, and there is none".to_owned()));
+                return Err(Error::Setting(
+                    "--context needs a configuration file, and there is none".to_owned(),
+                ));
             }
             if let Some(chosen) = found.as_ref().map(|found| found.chosen(global)).transpose()?.flatten()
                 && server.as_ref().is_none_or(|server| *server == chosen.server)
@@ -198,7 +200,10 @@ impl Found {
         let context = self.context(name)?;
         let cluster = self.file.clusters.iter().find(|cluster| cluster.name == context.cluster);
         let cluster = cluster.ok_or_else(|| {
-            wrong(&self.path, format!("context {name:?} names cluster {:?}, which is not there", context.cluster))
+            wrong(
+                &self.path,
+                format!("context {name:?} names cluster {:?}, which is not there", context.cluster),
+            )
         })?;
         let user = self.file.users.iter().find(|user| user.name == context.user);
         if user.is_none() && !context.user.is_empty() {
@@ -225,9 +230,10 @@ impl Chosen<'_> {
         let missing = |what: &str| wrong(&self.path, format!("user {name:?}: {what}"));
         match auth.r#type.as_str() {
             "basic" => match (&auth.password, auth.username.is_empty()) {
-                (Some(password), false) => {
-                    Ok(Some(Credential::Basic { username: auth.username.clone(), password: password.clone() }))
-                }
+                (Some(password), false) => Ok(Some(Credential::Basic {
+                    username: auth.username.clone(),
+                    password: password.clone(),
+                })),
                 _ => Err(missing("auth type basic needs username and password")),
             },
             "" | "manual" => match (&auth.token_file, &auth.bearer_token) {

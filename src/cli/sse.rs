@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn events_come_out_whole_however_the_bytes_are_cut() {
-        let stream = b": hello\n\nevent: agent\nid: 7\ndata: {\"a\":\ndata: 1}\r\n\r\ndata:x\n\ndata: unfinished";
+        let stream =
+            b": hello\n\nevent: agent\nid: 7\ndata: {\"a\":\ndata: 1}\r\n\r\ndata:x\n\ndata: unfinished";
         let wanted = vec![Event { data: "{\"a\":\n1}".into() }, Event { data: "x".into() }];
         for cut in 0..stream.len() {
             let mut parser = Parser::default();

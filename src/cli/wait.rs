@@ -81,6 +81,7 @@ fn say(pushed: &Pushed, result: &str) -> Result<(), Error> {
 }
 
 fn no_hash(client: &Client, pushed: &Pushed) -> Error {
-    let what = "it does not say which config it wants the agent to run, so no answer can be told; use --no-wait";
+    let what =
+        "it does not say which config it wants the agent to run, so no answer can be told; use --no-wait";
     Error::Answer { url: format!("{}, agent {}", client.server(), pushed.uid), what: what.to_owned() }
 }

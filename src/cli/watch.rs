@@ -22,7 +22,9 @@ const WIDTHS: [usize; 7] = [9, 36, 20, 9, 7, 8, 12];
 
 pub(super) async fn run(client: &Client, watch: &Watch) -> Result<(), Error> {
     let mut view = View::default();
-    print_line(["TIME", "INSTANCE UID", "NAME", "CONNECTED", "HEALTHY", "CONFIG", "CONFIG HASH"].map(str::to_owned))?;
+    print_line(
+        ["TIME", "INSTANCE UID", "NAME", "CONNECTED", "HEALTHY", "CONFIG", "CONFIG HASH"].map(str::to_owned),
+    )?;
     let mut stream = Stream::open(client).await?;
     view.refresh(client, watch).await?;
     let mut lost = false;
@@ -98,7 +100,10 @@ fn print_line(cells: [String; 7]) -> Result<(), Error> {
 
 /// Where the news of a change comes from.
 enum Stream {
-    Open { answer: reqwest::Response, parser: sse::Parser },
+    Open {
+        answer: reqwest::Response,
+        parser: sse::Parser,
+    },
     /// It has ended and may be opened again.
     Ended,
     /// The server has none: look now and then.
