@@ -45,6 +45,9 @@ pub enum Error {
     /// A file named on the command line does not hold what it should.
     #[error("{origin}: {what}")]
     Content { origin: String, what: String },
+    /// A config has errors: one line each, with its place.
+    #[error("{0}\nnothing was sent")]
+    Lint(String),
     /// Nothing by that name.
     #[error("{0}")]
     NotFound(String),

@@ -1,0 +1,6 @@
+//! `opampctl` as a program: what it asks of a server, what it prints, how it exits.
+
+mod changes;
+mod failures;
+mod reading;
+mod stub;
