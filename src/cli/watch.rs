@@ -90,10 +90,10 @@ fn state(agent: Agent<'_>) -> [String; 5] {
 fn print_state(uid: &str, state: &[String; 5]) -> Result<(), Error> {
     let now = jiff::Timestamp::now().strftime("%H:%M:%SZ").to_string();
     let [name, connected, healthy, config, hash] = state.clone();
-    print_line([now, uid.to_owned(), name, connected, healthy, config, hash])
+    print_line(&[now, uid.to_owned(), name, connected, healthy, config, hash])
 }
 
-fn print_line(cells: [String; 7]) -> Result<(), Error> {
+fn print_line(cells: &[String; 7]) -> Result<(), Error> {
     let cells = cells.iter().zip(WIDTHS).map(|(text, width)| format!("{:width$}", output::cell(text)));
     output::print(&format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end()))
 }
