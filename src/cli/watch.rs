@@ -23,7 +23,7 @@ const WIDTHS: [usize; 7] = [9, 36, 20, 9, 7, 8, 12];
 pub(super) async fn run(client: &Client, watch: &Watch) -> Result<(), Error> {
     let mut view = View::default();
     print_line(
-        ["TIME", "INSTANCE UID", "NAME", "CONNECTED", "HEALTHY", "CONFIG", "CONFIG HASH"].map(str::to_owned),
+        &["TIME", "INSTANCE UID", "NAME", "CONNECTED", "HEALTHY", "CONFIG", "CONFIG HASH"].map(str::to_owned),
     )?;
     let mut stream = Stream::open(client).await?;
     view.refresh(client, watch).await?;
