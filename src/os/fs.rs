@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::libc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -36,6 +37,17 @@ impl FsError {
     pub fn is_out_of_space(&self) -> bool {
         use io::ErrorKind::{QuotaExceeded, StorageFull};
         matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+
+    /// What was read is lost, and reading again gives nothing better; everything else (no descriptor
+    /// left, no permission) says nothing about the file.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        matches!(
+            source.raw_os_error(),
+            Some(libc::EIO | libc::EISDIR | libc::EUCLEAN | libc::EBADMSG | libc::ELOOP)
+        )
     }
 }
 

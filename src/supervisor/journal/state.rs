@@ -1,0 +1,179 @@
+//! What is kept. Sections that a later supervisor of the same schema adds are carried along unread.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::{Map, Value};
+
+use crate::{
+    os::fs::FileIdentity,
+    supervisor::machine::{ConfigHash, Outcome},
+    wire::InstanceUid,
+};
+
+/// Everything that survives a restart of the supervisor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    pub instance_uid: InstanceUid,
+    #[serde(default)]
+    pub config: ConfigState,
+    /// What was learnt of the binary, once per binary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentRecord>,
+    /// Sections this supervisor does not know.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+impl State {
+    #[must_use]
+    pub fn new(instance_uid: InstanceUid) -> Self {
+        Self { instance_uid, config: ConfigState::default(), agent: None, rest: Map::new() }
+    }
+
+    /// The configs whose bodies must be kept.
+    #[must_use]
+    pub fn configs(&self) -> BTreeSet<ConfigHash> {
+        let ConfigState { live, last_good, trial, .. } = &self.config;
+        let trial = trial.as_ref().map(|trial| &trial.hash);
+        [live.as_ref(), last_good.as_ref(), trial].into_iter().flatten().cloned().collect()
+    }
+}
+
+/// The remote config; none means that the host's own layers run alone.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConfigState {
+    /// The one the Collector is to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<ConfigHash>,
+    /// The last one that proved itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_good: Option<ConfigHash>,
+    /// The offer at work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
+    /// What the server was told, or is about to be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<StatusRecord>,
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+/// An offer on its way, and how often it got how far (F-106).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    pub hash: ConfigHash,
+    pub phase: Phase,
+    #[serde(default)]
+    pub entries: BTreeMap<Phase, u32>,
+}
+
+/// How far an offer got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Stored, waiting for its turn.
+    Offered,
+    /// Being checked; what runs is untouched.
+    Checking,
+    /// The Collector is being switched to it.
+    Switching,
+    /// The Collector runs it and has yet to prove itself.
+    Proving,
+    /// It failed; the previous config is being put back.
+    RollingBack,
+}
+
+impl Trial {
+    /// A new offer, entered into its first phase.
+    #[must_use]
+    pub fn offered(hash: ConfigHash) -> Self {
+        let mut trial = Self { hash, phase: Phase::Offered, entries: BTreeMap::new() };
+        trial.enter(Phase::Offered);
+        trial
+    }
+
+    /// Enters a phase; says for which time. To be committed before the phase's work begins.
+    pub fn enter(&mut self, phase: Phase) -> u32 {
+        self.phase = phase;
+        let entries = self.entries.entry(phase).or_default();
+        *entries = entries.saturating_add(1);
+        *entries
+    }
+}
+
+/// The outcome of the last config, as the server is told it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusRecord {
+    pub hash: ConfigHash,
+    #[serde(flatten, with = "outcome")]
+    pub outcome: Outcome,
+}
+
+/// What was learnt of one binary.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentRecord {
+    /// While these are the same, the hash need not be computed again.
+    pub file: FileIdentity,
+    /// SHA-256 in hex.
+    pub sha256: String,
+    /// What bootstrap found, in bootstrap's own form.
+    pub facts: Value,
+}
+
+/// A hash is opaque bytes; on disk it is hex.
+impl Serialize for ConfigHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ConfigHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        from_hex(&text).map(Self).ok_or_else(|| D::Error::custom(format!("{text:?} is not hex")))
+    }
+}
+
+pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) {
+        return None;
+    }
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    text.as_bytes().chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+}
+
+/// `{"status": "applied"}`, `{"status": "failed", "error": "…"}`.
+mod outcome {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Outcome;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(tag = "status", rename_all = "snake_case")]
+    enum OnDisk {
+        Applying,
+        Applied,
+        Failed {
+            #[serde(default)]
+            error: String,
+        },
+    }
+
+    pub(super) fn serialize<S: Serializer>(outcome: &Outcome, serializer: S) -> Result<S::Ok, S::Error> {
+        match outcome.clone() {
+            Outcome::Applying => OnDisk::Applying,
+            Outcome::Applied => OnDisk::Applied,
+            Outcome::Failed(error) => OnDisk::Failed { error },
+        }
+        .serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Outcome, D::Error> {
+        Ok(match OnDisk::deserialize(deserializer)? {
+            OnDisk::Applying => Outcome::Applying,
+            OnDisk::Applied => Outcome::Applied,
+            OnDisk::Failed { error } => Outcome::Failed(error),
+        })
+    }
+}
