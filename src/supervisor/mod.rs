@@ -1,4 +1,28 @@
 //! The agent-side daemon: runs one Collector, speaks OpAMP to a server on its behalf.
+//!
+//! - [`config`]: `supervisor.yaml` → typed configuration
+//! - [`startup`]: from a configuration to a running driver
+//! - `driver`: the one task that owns everything below and performs effects
+//! - [`machine`]: what to do with process and config, pure
+//! - [`compose`], [`live`]: the config as a list of files, on disk
+//! - [`check`]: judging a config without touching what runs
+//! - [`local`]: the OpAMP endpoint for the Collector's own extension
+//! - [`health`], [`agent`]: what the server is told
+//! - [`journal`]: the one truth on disk; `record` is what its content means
+//!
+//! Called by `bin/opamp-supervisor`.
+
+pub mod agent;
+pub mod check;
+pub mod compose;
 pub mod config;
+mod driver;
+pub mod health;
 pub mod journal;
+pub mod live;
+pub mod local;
 pub mod machine;
+pub mod owned;
+mod passthrough;
+mod record;
+pub mod startup;

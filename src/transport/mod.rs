@@ -27,7 +27,7 @@ pub mod ws;
 #[cfg(feature = "supervisor")]
 pub use error::{DialError, LinkEnd};
 #[cfg(feature = "supervisor")]
-pub use target::{Limits, Target};
+pub use target::{BadHeader, Limits, Target};
 
 #[cfg(feature = "supervisor")]
 mod target;

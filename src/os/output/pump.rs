@@ -35,13 +35,17 @@ pub struct Pumped {
 /// Drains both pipes until they end. An error of the file is logged once, and draining goes on.
 /// The sink comes back for the next child.
 pub async fn pump(stdout: pipe::Receiver, stderr: pipe::Receiver, tail: &Tail, sink: &mut Sink) -> Pumped {
-    let to = std::cell::RefCell::new(Drain { tail, sink, pumped: Pumped::default() });
-    // Both run in this one task, so a borrow never spans an await.
+    let to = std::sync::Mutex::new(Drain { tail, sink, pumped: Pumped::default() });
+    // Both run in this one task, so the lock never spans an await.
     join!(
-        drain(stdout, |bytes| to.borrow_mut().take(Stream::Stdout, bytes)),
-        drain(stderr, |bytes| to.borrow_mut().take(Stream::Stderr, bytes)),
+        drain(stdout, |bytes| lock(&to).take(Stream::Stdout, bytes)),
+        drain(stderr, |bytes| lock(&to).take(Stream::Stderr, bytes)),
     );
-    to.into_inner().pumped
+    lock(&to).pumped
+}
+
+fn lock<T>(shared: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 struct Drain<'a> {

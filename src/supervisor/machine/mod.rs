@@ -20,6 +20,8 @@
 mod apply;
 mod process;
 mod restart;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::VecDeque, fmt, time::Duration};
 
@@ -91,6 +93,10 @@ pub enum Input {
     Exited {
         generation: Generation,
         how: String,
+    },
+    /// The files of the config on trial could not be put in place for a reload.
+    SwitchFailed {
+        why: String,
     },
     /// The Collector, or a probe of it, says how it is. `session` grows with each new life of the config
     /// in one process, so that a word from before a reload proves nothing about what came after.
@@ -240,6 +246,10 @@ impl Machine {
             Input::Checked { token, verdict } => self.checked(token, verdict, now),
             Input::SpawnFailed { generation, why } | Input::Exited { generation, how: why } => {
                 self.ended(generation, why, now);
+            }
+            Input::SwitchFailed { why } => {
+                self.trial_failed(&why);
+                self.next_offer();
             }
             Input::Reported { generation, session, healthy, why } => {
                 self.reported(generation, session, healthy, why, now);

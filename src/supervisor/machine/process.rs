@@ -111,7 +111,7 @@ impl Machine {
             Process::Stopping { then: Then::Start, .. } => self.spawn(now),
             Process::Running { .. } if self.is_proving() => {
                 // A config on trial that kills the Collector is not tried a second time.
-                self.trial_failed(&format!("the Collector {how} on the new config"));
+                self.trial_failed(&format!("on the new config, the Collector {how}"));
                 self.emit(Effect::Process(ProcessState::Failed { how, retry_in: Duration::ZERO }));
                 self.spawn(now);
                 self.next_offer();

@@ -1,0 +1,220 @@
+//! Doing what the machine asks for.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use super::{
+    Checked, Driver, Prepared,
+    process::{Collector, Output},
+    wall_nanos,
+};
+use crate::{
+    collector::validate::{VALIDATE_DEADLINE, print_config},
+    os::child::{Exit, Signal},
+    supervisor::{
+        compose::Contact,
+        local::{Heard, Word},
+        machine::{
+            CheckToken, ConfigHash, Effect, Generation, Input, Outcome, ProcessState, Running, Verdict,
+        },
+        record,
+    },
+    wire::proto::{AgentConfigMap, AgentConfigObject, EffectiveConfig},
+};
+
+impl Driver {
+    pub(super) async fn perform(&mut self) {
+        while let Some(effect) = self.parts.machine.poll_effect() {
+            match effect {
+                Effect::Check { token, config } => self.check(token, config),
+                Effect::Spawn { generation, config } => self.spawn(generation, &config),
+                Effect::Reload { generation, config } => self.reload(generation, &config),
+                Effect::Stop { .. } => self.signal(Signal::SIGTERM),
+                Effect::Kill { .. } => self.signal(Signal::SIGKILL),
+                Effect::Status { config, outcome } => self.status(&config, outcome),
+                Effect::Process(state) => self.process(&state),
+                Effect::Finished => self.finished = true,
+            }
+        }
+    }
+
+    fn check(&mut self, token: CheckToken, config: ConfigHash) {
+        let running = self.current.as_ref().map(|current| current.contact.clone());
+        let same = running.and_then(|contact| self.prepare(&Some(config.clone()), contact).ok());
+        if let (Some(same), Some(current)) = (&same, &self.current)
+            && same.composed == current.composed
+        {
+            return self.tell(Input::Checked { token, verdict: Verdict::Same });
+        }
+        let prepared = match self.prepare(&Some(config), self.fresh_contact()) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                let verdict = Verdict::Refused(error.to_string());
+                return self.tell(Input::Checked { token, verdict });
+            }
+        };
+        let files = match &self.current {
+            Some(current) if current.composed.same_files(&prepared.composed) => Verdict::Contents,
+            _ => Verdict::Files,
+        };
+        let (checker, tell) = (self.checker(), self.checks.0.clone());
+        let composed = prepared.composed.clone();
+        self.candidate = Some(prepared);
+        tokio::spawn(async move {
+            let verdict = checker.judge(&composed).await.map_or_else(Verdict::Refused, |()| files);
+            // The driver is gone only when everything ends.
+            let _ = tell.send(Checked { token, verdict }).await;
+        });
+    }
+
+    /// A probe on a port of its own proves which config it belongs to.
+    fn fresh_contact(&self) -> Contact {
+        match &self.parts.contact {
+            Contact::HealthCheck { port } => Contact::HealthCheck { port: free_port().unwrap_or(*port) },
+            other => other.clone(),
+        }
+    }
+
+    /// Puts the files of a config in place: as they were checked, as they are, or made anew.
+    fn put(&mut self, config: &Running) -> Result<Prepared, String> {
+        let of = |prepared: &&Prepared| prepared.config == *config;
+        let known = self.candidate.as_ref().filter(of).or_else(|| self.current.as_ref().filter(of)).cloned();
+        let prepared = match known {
+            Some(prepared) => prepared,
+            None => self.prepare(config, self.fresh_contact()).map_err(|error| error.to_string())?,
+        };
+        self.parts.live.put(&prepared.composed).map_err(|error| error.to_string())?;
+        self.current = Some(prepared.clone());
+        Ok(prepared)
+    }
+
+    fn spawn(&mut self, generation: Generation, config: &Running) {
+        self.generation = generation;
+        self.parts.endpoint.expect(generation);
+        if let Err(why) = self.try_spawn(generation, config) {
+            tracing::error!("the Collector cannot be started: {why}");
+            let why = format!("cannot be started: {why}");
+            self.tell(Input::SpawnFailed { generation, why });
+        }
+    }
+
+    fn try_spawn(&mut self, generation: Generation, config: &Running) -> Result<(), String> {
+        let prepared = self.put(config)?;
+        let configs = self.parts.live.configs(&prepared.composed);
+        let spec = self.parts.binary.spec().args(self.parts.binary.run_args(&configs.as_configs()));
+        let log = self.parts.storage.join("logs").join("agent.log");
+        let output =
+            if self.parts.config.agent.passthrough_logs { Output::Passthrough } else { Output::File(&log) };
+        let mut collector = Collector::start(&spec, output).map_err(|error| error.to_string())?;
+        tracing::info!(pid = collector.pid(), config = %name(config), "the Collector runs");
+        self.write_down(&collector);
+        self.watches += 1;
+        collector.watch(&prepared.contact, generation, self.watches, self.probes.0.clone());
+        self.collector = Some(collector);
+        Ok(())
+    }
+
+    fn reload(&mut self, generation: Generation, config: &Running) {
+        match self.put(config) {
+            Ok(prepared) => {
+                tracing::info!(config = %name(config), "the Collector reads its config again (SIGHUP)");
+                self.health.reloading();
+                self.signal(Signal::SIGHUP);
+                self.watches += 1;
+                if let Some(collector) = &mut self.collector {
+                    collector.watch(&prepared.contact, generation, self.watches, self.probes.0.clone());
+                }
+            }
+            Err(why) => {
+                let why = format!("its files cannot be written: {why}");
+                self.tell(Input::SwitchFailed { why });
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(collector) = &self.collector {
+            collector.signal(signal);
+        }
+    }
+
+    pub(super) async fn bury(&mut self, exit: Exit) {
+        let Some(collector) = self.collector.take() else { return };
+        let generation = self.generation;
+        let how = collector.epitaph(exit).await;
+        tracing::info!(%exit, "the Collector ended");
+        if let Err(error) = self.parts.journal.forget_process() {
+            tracing::debug!(%error, "the process stays written down");
+        }
+        self.tell(Input::Exited { generation, how });
+    }
+
+    /// Durable first, said second.
+    fn status(&mut self, config: &ConfigHash, outcome: Outcome) {
+        match &outcome {
+            Outcome::Applying => {}
+            Outcome::Applied => tracing::info!(%config, "the config is applied"),
+            Outcome::Failed(why) => tracing::error!(%config, "the config failed: {why}"),
+        }
+        record::outcome(&mut self.parts.state, config, outcome);
+        self.save();
+        self.report_status();
+    }
+
+    /// So that a later supervisor finds the process if this one is killed.
+    fn write_down(&self, collector: &Collector) {
+        let written = collector.facts().map_err(|error| error.to_string());
+        let written = written
+            .and_then(|facts| self.parts.journal.record_process(&facts).map_err(|error| error.to_string()));
+        if let Err(error) = written {
+            tracing::warn!(pid = collector.pid(), %error, "the Collector's process could not be written down");
+        }
+    }
+
+    pub(super) fn save(&mut self) {
+        if let Err(error) = self.parts.journal.commit(&self.parts.state) {
+            tracing::error!(%error, "the journal cannot be written; what happens now is forgotten at a restart");
+        }
+    }
+
+    fn process(&mut self, state: &ProcessState) {
+        self.health.process(state, wall_nanos());
+        self.report_health();
+    }
+
+    /// Without the opamp extension nobody reports the effective config, so the binary is asked for it.
+    pub(super) fn ask_effective_config(&self, generation: Generation, session: u64) {
+        let (Some(current), Some(facts)) = (&self.current, &self.parts.facts) else { return };
+        if matches!(current.contact, Contact::Extension { .. }) {
+            return;
+        }
+        let configs = self.parts.live.configs(&current.composed);
+        let (binary, gates) = (self.parts.binary.clone(), facts.feature_gates.clone());
+        let tell = self.probes.0.clone();
+        tokio::spawn(async move {
+            match print_config(&binary, &configs.as_configs(), &gates, VALIDATE_DEADLINE).await {
+                Ok(text) => {
+                    let word = Word::EffectiveConfig(effective(text));
+                    let _ = tell.send(Heard { generation, session, word }).await;
+                }
+                Err(error) => tracing::debug!(%error, "the Collector does not print its config"),
+            }
+        });
+    }
+}
+
+fn effective(text: String) -> EffectiveConfig {
+    let object =
+        AgentConfigObject { body: text.into(), content_type: "text/yaml".into(), ..Default::default() };
+    let config_map = [(String::new(), object)].into();
+    EffectiveConfig { config_map: Some(AgentConfigMap { config_map }) }
+}
+
+fn name(config: &Running) -> String {
+    config.as_ref().map_or_else(|| "the host's own".to_owned(), ToString::to_string)
+}
+
+/// A port that was free a moment ago.
+pub(in crate::supervisor) fn free_port() -> Option<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+    listener.local_addr().ok().map(|address| address.port())
+}

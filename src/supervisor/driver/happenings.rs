@@ -1,0 +1,154 @@
+//! What can happen, and what the machine is told about it.
+
+use super::{Checked, Driver, wall_nanos};
+use prost::Message;
+
+use crate::{
+    collector::components::Components,
+    os::{child::Exit, clock, signals::Received},
+    protocol::client::Event,
+    supervisor::{
+        local::{Heard, Word},
+        machine::{ConfigHash, Input},
+    },
+    transport::client::{Notice, Update},
+    wire::proto::{AgentRemoteConfig, AvailableComponents},
+};
+
+#[derive(Debug)]
+pub(super) enum Happening {
+    Signal(Received),
+    Exited(Exit),
+    Heard(Heard),
+    Checked(Checked),
+    Notice(Notice),
+    Timer,
+}
+
+impl Driver {
+    pub(super) async fn happened(&mut self, happening: Happening) {
+        match happening {
+            Happening::Signal(signal) => self.signalled(signal),
+            Happening::Exited(exit) => self.bury(exit).await,
+            Happening::Heard(heard) => self.heard(heard),
+            Happening::Checked(Checked { token, verdict }) => self.tell(Input::Checked { token, verdict }),
+            Happening::Notice(notice) => self.noticed(notice),
+            Happening::Timer => self.parts.machine.handle_timeout(clock::boottime()),
+        }
+    }
+
+    fn signalled(&mut self, signal: Received) {
+        match signal {
+            Received::Terminate | Received::Interrupt if self.stopping => self.tell(Input::Hurry),
+            Received::Terminate | Received::Interrupt => {
+                tracing::info!("stopping the Collector");
+                self.stopping = true;
+                self.tell(Input::Shutdown);
+            }
+            Received::Hangup => {
+                tracing::warn!("SIGHUP: reloading supervisor.yaml is not supported; restart the supervisor");
+            }
+            Received::ChildEnded => {}
+        }
+    }
+
+    fn heard(&mut self, Heard { generation, session, word }: Heard) {
+        if generation != self.generation {
+            return;
+        }
+        match word {
+            Word::Health(health) => {
+                let (healthy, why) = (health.healthy, health.last_error.clone());
+                self.health.said(health, wall_nanos());
+                self.report_health();
+                self.tell(Input::Reported { generation, session, healthy, why });
+                if healthy {
+                    self.ask_effective_config(generation, session);
+                }
+            }
+            Word::Description(description) => {
+                self.said = Some(description);
+                self.describe();
+            }
+            Word::EffectiveConfig(config) => self.parts.client.update(Update::EffectiveConfig(config)),
+            Word::Components(components) => self.learn_components(&components),
+            Word::Gone { goodbye } => {
+                tracing::debug!(goodbye, "the Collector's opamp extension hung up");
+            }
+        }
+    }
+
+    /// The extension's own list is joined with what the binary said: either may leave out an alias.
+    fn learn_components(&mut self, said: &AvailableComponents) {
+        let mut all = Components::from_wire(said);
+        if let Some(known) = self.parts.components.take() {
+            let complete = known.complete;
+            all.merge(known);
+            all.complete = complete;
+        }
+        self.parts.client.update(Update::AvailableComponents(all.to_wire()));
+        self.parts.components = Some(all);
+    }
+
+    fn noticed(&mut self, notice: Notice) {
+        match notice {
+            Notice::Connected => {
+                tracing::info!(endpoint = %self.parts.config.server.endpoint, "connected to the server");
+                self.away = None;
+            }
+            Notice::Disconnected(why) => self.disconnected(why),
+            Notice::Event(event) => self.asked(event),
+        }
+    }
+
+    /// The same reason is told once, not at every attempt.
+    fn disconnected(&mut self, why: String) {
+        if self.away.as_ref() == Some(&why) {
+            return tracing::debug!("still not connected to the server: {why}");
+        }
+        tracing::warn!("not connected to the server, trying again: {why}");
+        self.away = Some(why);
+    }
+
+    /// What the server asks for.
+    fn asked(&mut self, event: Event) {
+        match event {
+            Event::RemoteConfig(offer) => self.offered(&offer),
+            Event::Restart => {
+                tracing::info!("the server asks for a restart of the Collector");
+                self.tell(Input::Restart);
+            }
+            Event::InstanceUid(uid) => {
+                tracing::info!(%uid, "the server gave this agent another instance uid");
+                self.parts.state.instance_uid = uid;
+                self.save();
+                self.describe();
+                self.current = None;
+                self.tell(Input::Restart);
+            }
+            Event::Refused(error) => {
+                tracing::warn!(reason = %error.error_message, "the server refused a message");
+            }
+            Event::Ignored(why) => tracing::warn!("a message of the server is ignored: {why}"),
+            Event::ServerCapabilities(caps) => tracing::debug!(?caps, "the server's capabilities"),
+            Event::Synced => tracing::debug!("the server answered"),
+            Event::ConnectionSettings(_)
+            | Event::Packages(_)
+            | Event::CustomCapabilities(_)
+            | Event::CustomMessage(_) => tracing::debug!("the server offers what is not acted on"),
+        }
+    }
+
+    /// Stores the offer, so that nothing is lost from here on, then considers it.
+    fn offered(&mut self, offer: &AgentRemoteConfig) {
+        let hash = ConfigHash(offer.config_hash.clone());
+        if offer.config.is_none() && self.parts.machine.live().as_ref() != Some(&hash) {
+            return tracing::warn!(config = %hash, "the server names a config without sending it; ignored");
+        }
+        if let Err(error) = self.parts.journal.configs.store(&hash, &offer.encode_to_vec()) {
+            return tracing::error!(%error, config = %hash, "the offered config cannot be stored; it is not applied");
+        }
+        tracing::info!(config = %hash, "the server offers a config");
+        self.tell(Input::Offer(hash));
+    }
+}

@@ -1,0 +1,246 @@
+//! The one task that owns the machine, the Collector's process and the journal.
+//!
+//! ```text
+//!   server ◀──▶ transport::client ──notices──▶ ┌────────┐ ──effects──▶ process (spawn, HUP, TERM, KILL)
+//!   Collector's extension ─▶ local / watch ──▶ │ driver │ ──────────▶ journal, then status to the server
+//!   signals, timers, checks, exits ──────────▶ └────────┘ ──────────▶ health, effective config
+//! ```
+//!
+//! It waits for one thing to happen, tells the [`Machine`], performs what the machine asks for, and waits
+//! again. Everything that takes time runs beside it and reports back with a generation.
+
+mod effects;
+mod happenings;
+mod process;
+
+use std::{path::PathBuf, time::Duration};
+
+use prost::Message;
+use tokio::{sync::mpsc, time::sleep};
+
+pub(super) use effects::free_port;
+use happenings::Happening;
+use process::Collector;
+
+use super::{
+    agent,
+    check::Check,
+    compose::{ComposeError, Composed, Contact, Host, Idle, compose},
+    config::SupervisorConfig,
+    health::Health,
+    journal::{Journal, State},
+    live::Live,
+    local::{Endpoint, Heard},
+    machine::{CheckToken, ConfigHash, Generation, Input, Machine, Running, Verdict},
+    record,
+};
+use crate::{
+    collector::{binary::Binary, bootstrap::Facts, components::Components},
+    os::{child::Exit, clock, signals::Signals},
+    transport::client::{ClientHandle, Notice, Update},
+    wire::proto::{AgentDescription, AgentRemoteConfig},
+};
+
+/// Everything that start-up made.
+pub(super) struct Parts {
+    pub config: SupervisorConfig,
+    pub storage: PathBuf,
+    pub journal: Journal,
+    pub state: State,
+    pub machine: Machine,
+    pub binary: Binary,
+    pub facts: Option<Facts>,
+    pub components: Option<Components>,
+    pub contact: Contact,
+    pub idle: Idle,
+    pub live: Live,
+    pub endpoint: Endpoint,
+    pub client: ClientHandle,
+    pub notices: mpsc::Receiver<Notice>,
+    pub signals: Signals,
+}
+
+/// A config whose files are made.
+#[derive(Clone, Debug)]
+struct Prepared {
+    config: Running,
+    composed: Composed,
+    contact: Contact,
+}
+
+/// The result of a check that ran beside.
+#[derive(Debug)]
+pub(super) struct Checked {
+    token: CheckToken,
+    verdict: Verdict,
+}
+
+pub(super) struct Driver {
+    parts: Parts,
+    health: Health,
+    /// What the Collector said of itself.
+    said: Option<AgentDescription>,
+    collector: Option<Collector>,
+    generation: Generation,
+    /// What the files in `live/` are.
+    current: Option<Prepared>,
+    candidate: Option<Prepared>,
+    checks: (mpsc::Sender<Checked>, mpsc::Receiver<Checked>),
+    probes: (mpsc::Sender<Heard>, mpsc::Receiver<Heard>),
+    finished: bool,
+    stopping: bool,
+    /// Why there is no connection to the server, as it was logged.
+    away: Option<String>,
+    /// Grows with each life of a config that is watched from here.
+    watches: u64,
+}
+
+impl Driver {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            health: Health::default(),
+            said: None,
+            collector: None,
+            generation: Generation::default(),
+            current: None,
+            candidate: None,
+            checks: mpsc::channel(4),
+            probes: mpsc::channel(4),
+            finished: false,
+            stopping: false,
+            away: None,
+            watches: 0,
+        }
+    }
+
+    /// Runs until the Collector was stopped on request; then says goodbye to the server.
+    pub(super) async fn run(mut self) {
+        self.introduce();
+        self.tell(Input::Start);
+        self.take_up_unfinished();
+        while !self.finished {
+            self.perform().await;
+            if self.finished {
+                break;
+            }
+            let happening = self.next().await;
+            self.happened(happening).await;
+        }
+        self.parts.client.shutdown(self.parts.notices).await;
+        tracing::info!("stopped");
+    }
+
+    /// Waits for the next thing to happen.
+    async fn next(&mut self) -> Happening {
+        let now = clock::boottime();
+        let until = self.parts.machine.poll_timeout();
+        let timer = async {
+            match until {
+                Some(until) => sleep(until.saturating_sub(now)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let exit = async {
+            match &self.collector {
+                Some(collector) => collector.ended().await,
+                None => std::future::pending::<Exit>().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            signal = self.parts.signals.next() => Happening::Signal(signal),
+            exit = exit => Happening::Exited(exit),
+            heard = self.parts.endpoint.heard() => Happening::Heard(heard),
+            Some(heard) = self.probes.1.recv() => Happening::Heard(heard),
+            Some(checked) = self.checks.1.recv() => Happening::Checked(checked),
+            Some(notice) = self.parts.notices.recv() => Happening::Notice(notice),
+            () = timer => Happening::Timer,
+        }
+    }
+
+    /// Tells the server who is there.
+    fn introduce(&mut self) {
+        self.describe();
+        self.report_health();
+        self.report_status();
+        if let Some(components) = &self.parts.components {
+            self.parts.client.update(Update::AvailableComponents(components.to_wire()));
+        }
+    }
+
+    /// An offer that was under way when the supervisor ended is judged again.
+    fn take_up_unfinished(&mut self) {
+        if let Some(hash) = record::unfinished_offer(&self.parts.state) {
+            self.tell(Input::Offer(hash));
+        }
+    }
+
+    fn describe(&self) {
+        let Parts { config, state, facts, client, .. } = &self.parts;
+        let description =
+            agent::description(&config.agent, state.instance_uid, facts.as_ref(), self.said.as_ref());
+        client.update(Update::Description(description));
+    }
+
+    fn report_status(&self) {
+        let status = record::remote_config_status(&self.parts.state);
+        self.parts.client.update(Update::RemoteConfigStatus(status));
+    }
+
+    fn report_health(&self) {
+        self.parts.client.update(Update::Health(self.health.tree()));
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.parts.machine.handle(input, clock::boottime());
+    }
+
+    /// The files of a config, as they would be written now.
+    fn prepare(&self, config: &Running, contact: Contact) -> Result<Prepared, ComposeError> {
+        let remote = config.as_ref().and_then(|hash| self.body_of(hash));
+        let host = Host {
+            agent: &self.parts.config.agent,
+            instance_uid: self.parts.state.instance_uid,
+            contact: contact.clone(),
+            idle: self.parts.idle,
+        };
+        let composed = compose(&host, remote.as_ref().and_then(|remote| remote.config.as_ref()))?;
+        for missing in &composed.missing {
+            tracing::warn!("a file of agent.config_files is left out: {missing}");
+        }
+        Ok(Prepared { config: config.clone(), composed, contact })
+    }
+
+    fn body_of(&self, hash: &ConfigHash) -> Option<AgentRemoteConfig> {
+        let stored = self.parts.journal.configs.load(hash).map_err(|error| error.to_string());
+        let decoded =
+            stored.and_then(|bytes| AgentRemoteConfig::decode(&*bytes).map_err(|error| error.to_string()));
+        match decoded {
+            Ok(body) => Some(body),
+            Err(error) => {
+                tracing::error!(%error, config = %hash, "the stored remote config cannot be read; the host's own config runs without it");
+                None
+            }
+        }
+    }
+
+    fn checker(&self) -> Check {
+        use super::check::AskBinary;
+        let validate = self.parts.config.agent.validate_config;
+        Check {
+            binary: self.parts.binary.clone(),
+            components: self.parts.components.clone(),
+            ask: if validate { AskBinary::Yes } else { AskBinary::No },
+            staging: self.parts.storage.join("staging").join("config"),
+        }
+    }
+}
+
+/// Wall-clock nanoseconds, for what people and servers read.
+fn wall_nanos() -> u64 {
+    clock::wall_millis().saturating_mul(1_000_000)
+}
+
+/// How long a Collector that can only be seen as a process must live to count as healthy.
+const LIVES: Duration = Duration::from_secs(1);

@@ -1,0 +1,158 @@
+//! The running Collector: its process, what it prints, and how it is watched when it does not dial in.
+
+use std::{net::Ipv4Addr, path::Path, time::Duration};
+
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+
+use super::LIVES;
+use crate::{
+    collector::probe::{Probe, probe},
+    os::{
+        child::{Child, Exit, Signal, SpawnError, Spawned, Spec},
+        orphan::ProcessFacts,
+        output::{RotatingFile, Sink, Tail, pump},
+    },
+    supervisor::{
+        compose::Contact,
+        local::{Heard, Word},
+        machine::Generation,
+        passthrough,
+    },
+    wire::proto::ComponentHealth,
+};
+
+/// What is repeated of the Collector's last words in reports.
+const LAST_WORDS: usize = 2048;
+/// How long the end of the output is waited for after the end of the process.
+const DRAIN_WITHIN: Duration = Duration::from_millis(100);
+/// Between probes: while waiting for the first good answer, and afterwards.
+const PROBE_FAST: Duration = Duration::from_millis(20);
+const PROBE_SLOW: Duration = Duration::from_secs(5);
+const PROBE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Where the Collector's output goes, beside the tail.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Output<'a> {
+    File(&'a Path),
+    Passthrough,
+}
+
+pub(super) struct Collector {
+    child: Child,
+    tail: Tail,
+    pump: JoinHandle<()>,
+    watch: Option<JoinHandle<()>>,
+}
+
+impl Collector {
+    pub(super) fn start(spec: &Spec, output: Output<'_>) -> Result<Self, SpawnError> {
+        let Spawned { child, stdout, stderr } = Child::spawn(spec)?;
+        let tail = Tail::default();
+        let mut sink = match output {
+            Output::File(path) => Sink::File(RotatingFile::new(path)),
+            Output::Passthrough => Sink::Lines(Box::new(passthrough::log)),
+        };
+        let into = tail.clone();
+        let pump = tokio::spawn(async move {
+            let pumped = pump(stdout, stderr, &into, &mut sink).await;
+            tracing::debug!(?pumped, "the Collector's output ended");
+        });
+        Ok(Self { child, tail, pump, watch: None })
+    }
+
+    pub(super) const fn pid(&self) -> i32 {
+        self.child.pid()
+    }
+
+    /// What names this process for a later supervisor.
+    pub(super) fn facts(&self) -> std::io::Result<ProcessFacts> {
+        self.child.facts()
+    }
+
+    pub(super) async fn ended(&self) -> Exit {
+        loop {
+            match self.child.wait().await {
+                Ok(exit) => return exit,
+                Err(error) => {
+                    tracing::error!(%error, "waiting for the Collector failed");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        let sent = match signal {
+            Signal::SIGKILL => self.child.signal_group(signal),
+            _ => self.child.signal(signal),
+        };
+        if let Err(error) = sent {
+            tracing::error!(%error, "the Collector could not be signalled");
+        }
+    }
+
+    /// How it ended, with its last words.
+    pub(super) async fn epitaph(mut self, exit: Exit) -> String {
+        let _ = timeout(DRAIN_WITHIN, &mut self.pump).await;
+        let words = self.tail.last(LAST_WORDS);
+        let words = words.trim();
+        if exit.success() || words.is_empty() {
+            exit.to_string()
+        } else {
+            format!("{exit}; its last words: {words}")
+        }
+    }
+
+    /// Watches a Collector that does not dial in; what is seen is told as if the Collector had said it.
+    pub(super) fn watch(
+        &mut self,
+        contact: &Contact,
+        generation: Generation,
+        session: u64,
+        tell: mpsc::Sender<Heard>,
+    ) {
+        let watch = match contact {
+            Contact::Extension { .. } => None,
+            Contact::HealthCheck { port } => {
+                Some(tokio::spawn(probe_forever(*port, generation, session, tell)))
+            }
+            Contact::Process => Some(tokio::spawn(async move {
+                tokio::time::sleep(LIVES).await;
+                say(&tell, generation, session, &Probe::Up).await;
+            })),
+        };
+        if let Some(old) = std::mem::replace(&mut self.watch, watch) {
+            old.abort();
+        }
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        if let Some(watch) = &self.watch {
+            watch.abort();
+        }
+    }
+}
+
+async fn probe_forever(port: u16, generation: Generation, session: u64, tell: mpsc::Sender<Heard>) {
+    let mut last = None;
+    loop {
+        let seen = probe((Ipv4Addr::LOCALHOST, port).into(), "/", PROBE_WITHIN).await;
+        let starting = last.is_none() && seen != Probe::Up;
+        if !starting && last.as_ref() != Some(&seen) {
+            say(&tell, generation, session, &seen).await;
+            last = Some(seen);
+        }
+        tokio::time::sleep(if starting { PROBE_FAST } else { PROBE_SLOW }).await;
+    }
+}
+
+async fn say(tell: &mpsc::Sender<Heard>, generation: Generation, session: u64, seen: &Probe) {
+    let health = match seen {
+        Probe::Up => ComponentHealth { healthy: true, ..Default::default() },
+        Probe::Down { reason } => ComponentHealth { last_error: reason.clone(), ..Default::default() },
+    };
+    // The driver is gone only when everything ends.
+    let _ = tell.send(Heard { generation, session, word: Word::Health(health) }).await;
+}

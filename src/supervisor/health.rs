@@ -1,0 +1,181 @@
+//! The health that is reported: one tree, folded from what the process does and what the Collector says.
+//!
+//! While a process runs, the word of the Collector (its opamp extension's tree, or the health probe) counts;
+//! when it does not, the supervisor says why. Times are wall-clock nanoseconds, passed in.
+
+use crate::wire::proto::ComponentHealth;
+
+use super::machine::ProcessState;
+
+/// The Collector's state, and its last word on itself.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    stage: Stage,
+    since: u64,
+    started: u64,
+    word: Option<ComponentHealth>,
+    /// A reload is under way: "not ready yet" from the new life is no news.
+    reloading: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+enum Stage {
+    #[default]
+    Starting,
+    Running,
+    Stopping,
+    Stopped,
+    Failed(String),
+}
+
+impl Health {
+    /// The process changed its state.
+    pub fn process(&mut self, state: &ProcessState, now: u64) {
+        let stage = match state {
+            ProcessState::Starting => Stage::Starting,
+            ProcessState::Stopping => Stage::Stopping,
+            ProcessState::Stopped => Stage::Stopped,
+            ProcessState::Failed { how, retry_in } if retry_in.is_zero() => {
+                Stage::Failed(format!("the Collector {how}; it is started again at once"))
+            }
+            ProcessState::Failed { how, retry_in } => {
+                Stage::Failed(format!("the Collector {how}; it is started again in {retry_in:.1?}"))
+            }
+        };
+        match &stage {
+            Stage::Starting => self.started = now,
+            Stage::Stopped | Stage::Failed(_) => self.started = 0,
+            Stage::Running | Stage::Stopping => {}
+        }
+        self.word = None;
+        self.reloading = false;
+        self.enter(stage, now);
+    }
+
+    /// The Collector was told to read its files again.
+    pub const fn reloading(&mut self) {
+        self.reloading = true;
+    }
+
+    /// The Collector says how it is.
+    pub fn said(&mut self, word: ComponentHealth, now: u64) {
+        if !matches!(self.stage, Stage::Starting | Stage::Running) {
+            return;
+        }
+        if self.reloading && !word.healthy && word.last_error.is_empty() {
+            return;
+        }
+        self.reloading = false;
+        self.word = Some(word);
+        self.enter(Stage::Running, now);
+    }
+
+    fn enter(&mut self, stage: Stage, now: u64) {
+        if self.stage != stage {
+            self.stage = stage;
+            self.since = now;
+        }
+    }
+
+    /// The tree to report.
+    #[must_use]
+    pub fn tree(&self) -> ComponentHealth {
+        let own = |status: &str, last_error: &str| ComponentHealth {
+            healthy: false,
+            start_time_unix_nano: self.started,
+            last_error: last_error.to_owned(),
+            status: status.to_owned(),
+            status_time_unix_nano: self.since,
+            ..ComponentHealth::default()
+        };
+        match (&self.stage, &self.word) {
+            (Stage::Running, Some(word)) => self.of_word(word),
+            (Stage::Starting | Stage::Running, _) => own("StatusStarting", "the Collector is starting"),
+            (Stage::Stopping, _) => own("StatusStopping", "the Collector is stopping"),
+            (Stage::Stopped, _) => own("StatusStopped", "the Collector was stopped"),
+            (Stage::Failed(why), _) => own("StatusPermanentError", why),
+        }
+    }
+
+    /// The Collector's own tree, with what it leaves open filled in.
+    fn of_word(&self, word: &ComponentHealth) -> ComponentHealth {
+        let mut tree = word.clone();
+        tree.start_time_unix_nano = self.started;
+        if tree.status.is_empty() {
+            let status = if tree.healthy { "StatusOK" } else { "StatusStarting" };
+            status.clone_into(&mut tree.status);
+        }
+        if tree.status_time_unix_nano == 0 {
+            tree.status_time_unix_nano = self.since;
+        }
+        if !tree.healthy && tree.last_error.is_empty() {
+            tree.last_error =
+                first_error(word).unwrap_or_else(|| "the Collector says that it is not healthy".to_owned());
+        }
+        tree
+    }
+}
+
+/// The first cause in a tree, with the component that names it.
+fn first_error(word: &ComponentHealth) -> Option<String> {
+    word.component_health_map.iter().find_map(|(name, child)| {
+        if child.healthy {
+            None
+        } else if child.last_error.is_empty() {
+            first_error(child)
+        } else {
+            Some(format!("{name}: {}", child.last_error))
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn word(healthy: bool) -> ComponentHealth {
+        ComponentHealth { healthy, ..Default::default() }
+    }
+
+    #[test]
+    fn c_hl_02_03_a_dead_collector_has_no_start_time_and_a_reason() {
+        let mut health = Health::default();
+        health.process(&ProcessState::Starting, 10);
+        health.said(word(true), 11);
+        assert!(health.tree().healthy);
+        assert_eq!(health.tree().start_time_unix_nano, 10);
+        let died = ProcessState::Failed { how: "was killed by SIGKILL".into(), retry_in: Duration::ZERO };
+        health.process(&died, 20);
+        let tree = health.tree();
+        assert!(!tree.healthy && tree.last_error.contains("SIGKILL"));
+        assert_eq!((tree.start_time_unix_nano, tree.status_time_unix_nano), (0, 20));
+        health.said(word(true), 21);
+        assert!(!health.tree().healthy, "a late word of a dead process counts for nothing");
+    }
+
+    #[test]
+    fn c_hl_03_the_cause_is_found_in_the_tree() {
+        let mut health = Health::default();
+        health.process(&ProcessState::Starting, 1);
+        let mut sick = word(false);
+        let child = ComponentHealth { last_error: "connection refused".into(), ..Default::default() };
+        sick.component_health_map.insert("exporter:otlp".into(), child);
+        health.said(sick, 2);
+        assert_eq!(health.tree().last_error, "exporter:otlp: connection refused");
+    }
+
+    #[test]
+    fn a_reload_does_not_flap() {
+        let mut health = Health::default();
+        health.process(&ProcessState::Starting, 1);
+        health.said(word(true), 2);
+        health.reloading();
+        health.said(word(false), 3);
+        assert!(health.tree().healthy);
+        health.said(word(true), 4);
+        health.said(word(false), 5);
+        assert!(!health.tree().healthy, "after the reload it is news again");
+    }
+}

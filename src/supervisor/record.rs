@@ -1,0 +1,88 @@
+//! What the journal's state means to the rest of the supervisor: the machine's start, the status for the
+//! server, the cache of what the binary is.
+
+use super::{
+    journal::{AgentRecord, State, StatusRecord, Trial},
+    machine::{ConfigHash, Outcome},
+};
+use crate::{
+    collector::{binary::BinaryIdentity, bootstrap::Facts},
+    wire::proto::{RemoteConfigStatus, RemoteConfigStatuses},
+};
+
+/// The config that failed last, with the reason: it is not tried again just because it is offered again.
+pub(super) fn failed_config(state: &State) -> Option<(ConfigHash, String)> {
+    match &state.config.status {
+        Some(StatusRecord { hash, outcome: Outcome::Failed(why) }) => Some((hash.clone(), why.clone())),
+        _ => None,
+    }
+}
+
+/// The offer that an earlier life of the supervisor did not bring to an end.
+pub(super) fn unfinished_offer(state: &State) -> Option<ConfigHash> {
+    state.config.trial.as_ref().map(|trial| trial.hash.clone())
+}
+
+/// Notes how it went with a config.
+pub(super) fn outcome(state: &mut State, hash: &ConfigHash, outcome: Outcome) {
+    let config = &mut state.config;
+    match &outcome {
+        Outcome::Applying => config.trial = Some(Trial::offered(hash.clone())),
+        Outcome::Applied => {
+            config.live = Some(hash.clone());
+            config.last_good = Some(hash.clone());
+            config.trial = None;
+        }
+        Outcome::Failed(_) => config.trial = None,
+    }
+    config.status = Some(StatusRecord { hash: hash.clone(), outcome });
+}
+
+/// The status as the server is told it; before the first config it is UNSET.
+pub(super) fn remote_config_status(state: &State) -> RemoteConfigStatus {
+    let Some(StatusRecord { hash, outcome }) = &state.config.status else {
+        return RemoteConfigStatus::default();
+    };
+    let (status, error_message) = match outcome {
+        Outcome::Applying => (RemoteConfigStatuses::Applying, String::new()),
+        Outcome::Applied => (RemoteConfigStatuses::Applied, String::new()),
+        Outcome::Failed(why) => (RemoteConfigStatuses::Failed, why.clone()),
+    };
+    RemoteConfigStatus { last_remote_config_hash: hash.0.clone(), status: status as i32, error_message }
+}
+
+/// What an earlier start learnt of the binary, if it can still be read.
+pub(super) fn facts(state: &State) -> Option<(BinaryIdentity, Facts)> {
+    let record = state.agent.as_ref()?;
+    let facts = serde_json::from_value(record.facts.clone()).ok()?;
+    Some((BinaryIdentity { file: record.file.clone(), sha256: record.sha256.clone() }, facts))
+}
+
+/// Keeps what was learnt for the next start.
+pub(super) fn keep_facts(state: &mut State, identity: &BinaryIdentity, facts: &Facts) {
+    // Facts are strings and lists; they always have a JSON form.
+    let facts = serde_json::to_value(facts).unwrap_or_default();
+    state.agent = Some(AgentRecord { file: identity.file.clone(), sha256: identity.sha256.clone(), facts });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::InstanceUid;
+
+    #[test]
+    fn c_rc_02_03_the_status_names_the_hash_and_survives_in_the_state() {
+        let mut state = State::new(InstanceUid::from_bytes([1; 16]));
+        assert_eq!(remote_config_status(&state), RemoteConfigStatus::default());
+        let (a, b) = (ConfigHash(vec![0xaa]), ConfigHash(vec![0xbb]));
+        outcome(&mut state, &a, Outcome::Applying);
+        assert_eq!(unfinished_offer(&state), Some(a.clone()));
+        outcome(&mut state, &a, Outcome::Applied);
+        assert_eq!(remote_config_status(&state).status, RemoteConfigStatuses::Applied as i32);
+        outcome(&mut state, &b, Outcome::Failed("no".into()));
+        let told = remote_config_status(&state);
+        assert_eq!((told.last_remote_config_hash, told.error_message), (vec![0xbb], "no".to_owned()));
+        assert_eq!(state.config.live, Some(a), "a failure leaves what runs");
+        assert_eq!((unfinished_offer(&state), failed_config(&state)), (None, Some((b, "no".into()))));
+    }
+}

@@ -1,0 +1,333 @@
+//! From a configuration to a running driver: storage, lock, journal, what is left of an earlier life, what the
+//! binary is, the local endpoint, the connection to the server.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    agent,
+    compose::{Contact, Idle},
+    config::{Pem, PemKey, ServerConfig, SupervisorConfig, TlsConfig, TlsVersion},
+    driver::{Driver, Parts, free_port},
+    journal::{Journal, JournalError, Opened, State},
+    live::Live,
+    local::Endpoint,
+    machine::{Machine, ReloadRule, Settings},
+    owned::{OwnedKey, refuse_owned},
+    record,
+};
+use crate::{
+    collector::{
+        binary::{Binary, BinaryIdentity},
+        bootstrap::{self, Facts},
+        components::Section,
+    },
+    os::{
+        clock::{self, NoRandom},
+        fs::{FsError, ensure_private_dir},
+        lock::{Lock, LockError},
+        orphan::{Swept, sweep},
+        signals::Signals,
+    },
+    protocol::client::{Client, ClientOptions, DEFAULT_HEARTBEAT, Link},
+    transport::{
+        Target,
+        accept::Listener,
+        client,
+        tls::{self, Identity, TlsError, TlsOptions, Verify},
+    },
+    wire::InstanceUid,
+};
+
+/// How long a new config has until its first healthy report, unless the file says otherwise.
+const FIRST_HEALTH: Duration = Duration::from_secs(60);
+/// How long a Collector has to stop; Kubernetes gives 30 s in all.
+const STOP_GRACE: Duration = Duration::from_secs(20);
+/// The least that the short runs of the binary are given, whatever `agent.bootstrap_timeout` says.
+const BOOTSTRAP_FLOOR: Duration = Duration::from_secs(3);
+
+/// The supervisor cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("storage.directory: {0}")]
+    Storage(#[source] FsError),
+    #[error(transparent)]
+    Locked(#[from] LockError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("agent.executable: {0}")]
+    Executable(#[source] FsError),
+    #[error(transparent)]
+    OwnedKey(#[from] OwnedKey),
+    #[error(
+        "agent.opamp_server_port: cannot listen on 127.0.0.1:{port}: {source}; free the port, or set 0 to take a free one"
+    )]
+    LocalPort { port: u16, source: io::Error },
+    #[error("server.tls: {0}")]
+    Tls(#[from] TlsError),
+    #[error("server.tls: cannot read {}: {source}", path.display())]
+    TlsFile { path: PathBuf, source: io::Error },
+    #[error("server.headers: {0}")]
+    Header(#[from] crate::transport::BadHeader),
+    #[error(transparent)]
+    NoRandom(#[from] NoRandom),
+    #[error("cannot listen for signals: {0}")]
+    Signals(#[source] io::Error),
+}
+
+impl StartError {
+    /// The exit code of the program (sysexits).
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Locked(LockError::Held { .. }) => 75,
+            Self::Executable(_)
+            | Self::OwnedKey(_)
+            | Self::LocalPort { .. }
+            | Self::Tls(_)
+            | Self::TlsFile { .. }
+            | Self::Header(_) => 78,
+            _ => 1,
+        }
+    }
+}
+
+/// Runs the supervisor until it is told to stop. On the main thread: children are tied to their thread.
+pub async fn run(config: SupervisorConfig) -> Result<(), StartError> {
+    let signals = Signals::listen().map_err(StartError::Signals)?;
+    refuse_owned(&config.agent.args)?;
+    let target = target(&config.server)?;
+    let storage = storage(&config)?;
+    let _lock = Lock::take(&storage)?;
+    let Opened { journal, state, notes } = Journal::open(&storage, identity(&config)?)?;
+    for note in notes {
+        tracing::warn!("{note}");
+    }
+    sweep_orphan(&journal).await;
+    let mut start = Start { config, storage, journal, state };
+    let mut binary = start.binary();
+    let facts = start.learn(&binary).await?;
+    let port = start.config.agent.opamp_server_port;
+    let listener = Listener::bind(port).await.map_err(|source| StartError::LocalPort { port, source })?;
+    let contact = contact(facts.as_ref(), listener.endpoint());
+    let idle = idle(facts.as_ref(), &mut binary);
+    let (client, notices) = start.connect(target)?;
+    let machine = start.machine(&contact)?;
+    let live = Live::open(&start.storage.join("live")).map_err(StartError::Storage)?;
+    let Start { config, storage, journal, state } = start;
+    let components = facts.as_ref().map(|facts| facts.components.clone());
+    let endpoint = Endpoint::serve(listener);
+    let parts = Parts {
+        config,
+        storage,
+        journal,
+        state,
+        machine,
+        binary,
+        facts,
+        components,
+        contact,
+        idle,
+        live,
+        endpoint,
+        client,
+        notices,
+        signals,
+    };
+    Driver::new(parts).run().await;
+    Ok(())
+}
+
+struct Start {
+    config: SupervisorConfig,
+    storage: PathBuf,
+    journal: Journal,
+    state: State,
+}
+
+impl Start {
+    fn binary(&self) -> Binary {
+        let agent = &self.config.agent;
+        let env = agent.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
+        Binary {
+            executable: agent.executable.clone(),
+            args: agent.args.clone(),
+            feature_gates: Vec::new(),
+            env: env.collect(),
+        }
+    }
+
+    /// What the binary is, from the cache when the file has not changed. A binary that does not answer is run
+    /// all the same: its own words at the start say more.
+    async fn learn(&mut self, binary: &Binary) -> Result<Option<Facts>, StartError> {
+        let cached = record::facts(&self.state);
+        let known = cached.as_ref().map(|(identity, _)| identity);
+        let identity = BinaryIdentity::of(&binary.executable, known).map_err(StartError::Executable)?;
+        if let Some((known, facts)) = cached
+            && known.sha256 == identity.sha256
+        {
+            return Ok(Some(facts));
+        }
+        let scratch = self.storage.join("staging").join("bootstrap");
+        let scratch = ensure_private_dir(&scratch).map_err(StartError::Storage)?.path;
+        let deadline = self.config.agent.bootstrap_timeout.max(BOOTSTRAP_FLOOR);
+        match bootstrap::learn(binary, &scratch, deadline).await {
+            Ok(facts) => {
+                record::keep_facts(&mut self.state, &identity, &facts);
+                self.journal.commit(&self.state)?;
+                Ok(Some(facts))
+            }
+            Err(error) => {
+                tracing::error!(
+                    "agent.executable does not say what it is: {error}; it is started without checks of components"
+                );
+                Ok(None)
+            }
+        }
+    }
+
+    fn machine(&self, contact: &Contact) -> Result<Machine, StartError> {
+        let agent = &self.config.agent;
+        let reload = match (agent.use_hup_config_reload, contact) {
+            (Some(false), _) | (_, Contact::Process) => ReloadRule::Never,
+            (Some(true) | None, _) => ReloadRule::ContentsOnly,
+        };
+        let settings = Settings {
+            first_health: agent.config_apply_timeout.unwrap_or(FIRST_HEALTH),
+            stop_grace: STOP_GRACE,
+            reload,
+        };
+        Ok(Machine::new(
+            settings,
+            self.state.config.live.clone(),
+            record::failed_config(&self.state),
+            seed()?,
+        ))
+    }
+
+    fn connect(
+        &self,
+        target: Target,
+    ) -> Result<(client::ClientHandle, tokio::sync::mpsc::Receiver<client::Notice>), StartError> {
+        let link = if matches!(target.url.scheme(), "ws" | "wss") { Link::WebSocket } else { Link::Http };
+        let options = ClientOptions {
+            instance_uid: self.state.instance_uid,
+            capabilities: agent::capabilities(&self.config.capabilities),
+            link,
+            heartbeat: DEFAULT_HEARTBEAT,
+        };
+        Ok(client::spawn(Client::new(options, seed()?), target, clock::boottime))
+    }
+}
+
+/// Who this is when nothing is stored: what the file says, else somebody new.
+fn identity(config: &SupervisorConfig) -> Result<InstanceUid, StartError> {
+    match config.agent.instance_id {
+        Some(given) => Ok(given),
+        None => Ok(InstanceUid::v7(clock::wall_millis(), clock::random()?)),
+    }
+}
+
+fn seed() -> Result<u64, NoRandom> {
+    clock::random().map(u64::from_le_bytes)
+}
+
+fn storage(config: &SupervisorConfig) -> Result<PathBuf, StartError> {
+    let dir = ensure_private_dir(&config.storage.directory).map_err(StartError::Storage)?;
+    if let Some(note) = dir.note {
+        tracing::warn!("{note}");
+    }
+    for room in ["run", "logs", "staging"] {
+        ensure_private_dir(&dir.path.join(room)).map_err(StartError::Storage)?;
+    }
+    Ok(dir.path)
+}
+
+fn contact(facts: Option<&Facts>, endpoint: String) -> Contact {
+    match facts {
+        Some(facts) => Contact::best(&facts.components, endpoint, free_port().unwrap_or(0)),
+        // Nothing is known of it; most Collectors that are supervised have the extension.
+        None => Contact::Extension { endpoint },
+    }
+}
+
+/// How to run with nothing to do; a Collector that can do without pipelines is told so.
+fn idle(facts: Option<&Facts>, binary: &mut Binary) -> Idle {
+    const GATE: &str = "service.AllowNoPipelines";
+    let Some(facts) = facts else { return Idle::NoPipeline };
+    let has = |section| facts.components.has(section, "nop");
+    if facts.has_gate(GATE) {
+        binary.feature_gates.push(GATE.to_owned());
+        Idle::NoPipeline
+    } else if has(Section::Receivers) && has(Section::Exporters) {
+        Idle::Nop
+    } else {
+        Idle::NoPipeline
+    }
+}
+
+/// Ends what a killed supervisor left behind, if it still is what was written down.
+async fn sweep_orphan(journal: &Journal) {
+    let Some(facts) = journal.recorded_process() else { return };
+    match sweep(&facts, STOP_GRACE).await {
+        Ok(Swept::NotThere) => {}
+        Ok(swept) => {
+            tracing::warn!(pid = facts.pid, ?swept, "a Collector was left behind by an earlier supervisor")
+        }
+        Err(error) => tracing::warn!(pid = facts.pid, %error, "a Collector left behind could not be ended"),
+    }
+}
+
+fn target(server: &ServerConfig) -> Result<Target, StartError> {
+    let mut target = Target::new(server.endpoint.url().clone());
+    for (name, values) in &server.headers {
+        for value in values {
+            target.header(name, value.expose())?;
+        }
+    }
+    if server.endpoint.is_secure() {
+        target.tls = Some(tls_options(&server.tls)?.build()?);
+        target.server_name.clone_from(&server.tls.server_name_override);
+    }
+    Ok(target)
+}
+
+fn tls_options(tls: &TlsConfig) -> Result<TlsOptions, StartError> {
+    let version = |version| match version {
+        TlsVersion::V1_2 => tls::Version::V1_2,
+        TlsVersion::V1_3 => tls::Version::V1_3,
+    };
+    let identity = match &tls.identity {
+        Some(identity) => Some(Identity { cert_pem: pem(&identity.cert)?, key_pem: key(&identity.key)? }),
+        None => None,
+    };
+    Ok(TlsOptions {
+        ca_pem: tls.ca.as_ref().map(pem).transpose()?,
+        system_roots: tls.include_system_ca_certs_pool,
+        identity,
+        verify: if tls.insecure_skip_verify { Verify::Skip } else { Verify::Yes },
+        min_version: version(tls.min_version),
+        max_version: version(tls.max_version),
+    })
+}
+
+fn pem(pem: &Pem) -> Result<Vec<u8>, StartError> {
+    match pem {
+        Pem::File(path) => read(path),
+        Pem::Text(text) => Ok(text.clone().into_bytes()),
+    }
+}
+
+fn key(key: &PemKey) -> Result<Vec<u8>, StartError> {
+    match key {
+        PemKey::File(path) => read(path),
+        PemKey::Text(text) => Ok(text.expose().as_bytes().to_vec()),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, StartError> {
+    fs::read(path).map_err(|source| StartError::TlsFile { path: path.to_owned(), source })
+}
