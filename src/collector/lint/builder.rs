@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use super::{
-    lenient,
+    MAX_DIAGNOSTICS, lenient,
     tree::{At, Budget, Entry, Map, Node, Value, merge},
 };
 
@@ -45,7 +45,7 @@ pub(in crate::collector) fn parse(layer: usize, text: &str, budget: &Budget) -> 
         Err(Refusal::Fault(fault)) => builder.faults.push(fault),
         Err(Refusal::Syntax(fault)) => {
             let mut second = Builder::new(layer, budget);
-            if !lenient::feed(&mut second, text, fault.at) {
+            if !lenient::may_take(&fault.message, text) || !lenient::feed(&mut second, text, fault.at) {
                 builder.faults.push(fault);
             } else {
                 builder = second;
@@ -230,6 +230,7 @@ impl<'a> Builder<'a> {
         *nodes += levels;
         *height = (*height).max(levels + done.height + 1);
         match entries.get(key) {
+            Some(_) if levels == 0 && self.faults.len() >= MAX_DIAGNOSTICS => {}
             Some(first) if levels == 0 => {
                 let line = first.key_at.line;
                 let message = format!("key {key:?} is here twice, first in line {line}");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Diagnostic, Scope, Severity,
+    Diagnostic, MAX_DIAGNOSTICS, Scope, Severity,
     suggest::did_you_mean,
     tree::{At, Map, Node, Value},
     view::{Literals, View, canonical, literals},
@@ -13,19 +13,27 @@ use crate::collector::components::{Components, Section};
 /// Most names listed in one message.
 const MAX_NAMES: usize = 40;
 
+/// Findings of one check that get a suggestion; more than that are no typing errors.
+const MAX_HELPED: usize = 10;
+
 type Found = Vec<(At, Diagnostic)>;
 
 pub(super) fn run(view: &View<'_>, components: Option<&Components>, scope: Scope) -> Found {
-    let mut checks = Checks { view, found: Vec::new() };
+    let mut all = Found::new();
+    let mut check = |run: &dyn Fn(&mut Checks<'_, '_>)| {
+        let mut checks = Checks { view, found: Vec::new() };
+        run(&mut checks);
+        all.append(&mut checks.found);
+    };
     if let Some(components) = components {
-        checks.types(components);
+        check(&|checks| checks.types(components));
     }
     if scope == Scope::Complete {
         let references = References::of(view);
-        checks.resolve(&references);
-        checks.unused(&references);
+        check(&|checks| checks.resolve(&references));
+        check(&|checks| checks.unused(&references));
     }
-    checks.found
+    all
 }
 
 /// Whether `${…}` is in a text, which only the Collector can resolve.
@@ -97,12 +105,22 @@ impl References {
     }
 }
 
+/// One check and what it found.
 struct Checks<'v, 'a> {
     view: &'v View<'a>,
     found: Found,
 }
 
 impl Checks<'_, '_> {
+    fn is_full(&self) -> bool {
+        self.found.len() >= MAX_DIAGNOSTICS
+    }
+
+    /// A suggestion, as long as they are worth their time.
+    fn help<'n>(&self, wanted: &str, names: impl IntoIterator<Item = &'n str>) -> Option<String> {
+        if self.found.len() < MAX_HELPED { did_you_mean(wanted, names) } else { None }
+    }
+
     fn report(&mut self, at: At, severity: Severity, message: String, help: Option<String>) {
         self.found
             .push((at, Diagnostic { help, ..Diagnostic::new(self.view.layers, at, severity, message) }));
@@ -117,6 +135,9 @@ impl Checks<'_, '_> {
                 if kind.is_empty() || opaque(id) || components.has(section, kind) {
                     continue;
                 }
+                if self.is_full() {
+                    return;
+                }
                 let one = section.singular();
                 let message = match list_names(components.types(section)) {
                     Some(names) => {
@@ -124,7 +145,7 @@ impl Checks<'_, '_> {
                     }
                     None => format!("{one} {kind:?} is not in this Collector; it has no {section}"),
                 };
-                let help = did_you_mean(kind, components.types(section));
+                let help = self.help(kind, components.types(section));
                 self.report(entry.key_at, severity, message, help);
             }
         }
@@ -143,9 +164,12 @@ impl Checks<'_, '_> {
                 if defined.contains(id) {
                     continue;
                 }
+                if self.is_full() {
+                    return;
+                }
                 let one = section.singular();
                 let message = format!("{user} uses {one} {id:?}, which is not defined under {section}");
-                let help = did_you_mean(id, defined.iter().map(String::as_str));
+                let help = self.help(id, defined.iter().map(String::as_str));
                 self.report(*at, Severity::Error, message, help);
             }
         }
@@ -170,6 +194,9 @@ impl Checks<'_, '_> {
                 let id = canonical(id);
                 if opaque(&id) || used.contains(&(section, id.as_str())) {
                     continue;
+                }
+                if self.is_full() {
+                    return;
                 }
                 let by = if section == Section::Extensions { "service.extensions" } else { "any pipeline" };
                 let message = format!("{} {id:?} is defined but not used by {by}", section.singular());

@@ -14,6 +14,25 @@ use serde::{
 
 use super::{builder::Builder, tree::At};
 
+/// Brackets open at once, counted without regard to quotes. libyaml's time grows with their square.
+const MAX_OPEN: usize = 256;
+
+/// Whether libyaml may judge differently, and may be asked: it takes odd indentation, and it must not be
+/// fed with what takes it long.
+pub(super) fn may_take(refusal: &str, text: &str) -> bool {
+    let mut open = 0_usize;
+    let mut most = 0;
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(open);
+    }
+    most <= MAX_OPEN && (refusal.contains("indentation") || refusal.contains("tab"))
+}
+
 /// Feeds the first document to the builder as the strict parser would. False when libyaml refuses the
 /// text too; faults of another kind are the builder's.
 pub(super) fn feed(builder: &mut Builder<'_>, text: &str, at: At) -> bool {

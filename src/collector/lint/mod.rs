@@ -26,7 +26,7 @@ pub use view::{ServiceExtensions, View};
 use super::components::Components;
 use tree::At;
 
-/// Most diagnostics of one run.
+/// Most findings of one check, and most faults of one layer's text.
 const MAX_DIAGNOSTICS: usize = 100;
 
 /// One config text, with the name that diagnostics give it.
@@ -116,10 +116,9 @@ pub fn lint(layers: &[Layer<'_>], components: Option<&Components>, options: &Opt
     let (view, mut found) = View::read_all(layers, &options.budget);
     if let Some(view) = view {
         let mut positioned = checks::run(&view, components, options.scope);
-        positioned.sort_by_key(|(at, diagnostic)| (at.layer, at.line, at.column, diagnostic.severity));
+        positioned.sort_by_key(|(at, diagnostic)| (*at, diagnostic.severity));
         found.extend(positioned.into_iter().map(|(_, diagnostic)| diagnostic));
     }
-    found.truncate(MAX_DIAGNOSTICS);
     found
 }
 

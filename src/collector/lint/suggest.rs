@@ -1,17 +1,23 @@
 //! "Did you mean": the nearest of the known names.
 
+/// Longest name looked at, for the distance costs length × length; component types are shorter.
+const MAX_NAME: usize = 80;
+
+/// Most names looked at.
+const MAX_CANDIDATES: usize = 400;
+
 /// Help text naming the candidate that is nearest to `wanted`, if one is near.
 pub(super) fn did_you_mean<'a>(
     wanted: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {
-    // Longer names are no component's, and the distance costs length × length.
-    if wanted.len() > 80 {
+    if wanted.len() > MAX_NAME {
         return None;
     }
     let nearest = candidates
         .into_iter()
-        .filter(|candidate| candidate.len() <= 80)
+        .take(MAX_CANDIDATES)
+        .filter(|candidate| candidate.len() <= MAX_NAME)
         .map(|candidate| (distance(wanted, candidate), candidate))
         .min()?;
     let near = (wanted.chars().count() / 3).clamp(1, 3);

@@ -206,8 +206,8 @@ fn f_80_bombs_are_refused_quickly() {
         ("alias bomb", bomb, "more than 20000 values"),
         ("deep aliases", deep_alias, "nested more than 64 levels"),
         ("50 MiB", "a: b\n".repeat(10 << 20), "config of 52428800 bytes"),
-        ("10k deep, flow", "[".repeat(10_000), "nested more than 64 levels"),
-        ("10k deep, flow maps", "{a: ".repeat(10_000), "nested more than 64 levels"),
+        ("10k deep, flow", "[".repeat(10_000), "recursion limit"),
+        ("10k deep, flow maps", "{a: ".repeat(10_000), "recursion limit"),
         ("deep blocks", nested(1_000), "nested more than 64 levels"),
         ("deep keys", "a::".repeat(300) + "b: 1", "nested more than 64 levels"),
         ("sequences", "- ".repeat(10_000), "nested more than 64 levels"),
@@ -215,6 +215,19 @@ fn f_80_bombs_are_refused_quickly() {
         ("NUL", "a: \"x\0\"".to_owned(), "base.yaml:1:6: NUL character"),
         ("duplicate", "a: 1\nb: {c: 1, c: 2}\n".to_owned(), "2:11: key \"c\" is here twice, first in line 2"),
         ("open quote", format!("a: \"{}", "x".repeat(1 << 19)), "YAML: "),
+        ("1 MiB of [", "[".repeat(1 << 20), "recursion limit"),
+        ("1 MiB of [ after a fault", format!("a:\n  b: [\n1]\n{}", "[".repeat(1_000_000)), "YAML: "),
+        ("1 MiB of {a: after a fault", format!("a:\n  b: [\n1]\n{}", "{a: ".repeat(250_000)), "YAML: "),
+        (
+            "1 MiB of ? after a fault",
+            format!("a:\n  b: [\n1]\n{}", "? ".repeat(500_000)),
+            "nested more than 64",
+        ),
+        (
+            "1 MiB of anchors after a fault",
+            format!("a:\n  b: [\n1]\n{}", "&a ".repeat(300_000)),
+            "base.yaml:",
+        ),
         ("one long line of keys", "a: ".repeat(300_000), "YAML: "),
     ] {
         let start = Instant::now();
@@ -224,6 +237,25 @@ fn f_80_bombs_are_refused_quickly() {
         // The limit is 100 ms in the shipped build; an unoptimised one on a busy machine is far slower.
         assert!(took.as_millis() < 2_000, "{what}: {took:?}");
     }
+}
+
+#[test]
+fn f_80_many_findings_are_few_lines_and_quick() {
+    let long = "x".repeat(60);
+    let ids: String = (0..8_000).map(|n| format!("  {long}{n}: \n")).collect();
+    let uses: String = (0..8_000).map(|n| format!("{long}_{n}, ")).collect();
+    let text = format!("receivers:\n{ids}service: {{pipelines: {{traces: {{receivers: [{uses}]}}}}}}\n");
+    let start = Instant::now();
+    let found = lint(
+        &[Layer { name: "l", text: &text }],
+        Some(&components()),
+        &Options { budget: Budget { bytes: 2 << 20, ..Budget::default() }, ..Default::default() },
+    );
+    let took = start.elapsed();
+    assert!(has_errors(&found) && found.len() <= 3 * MAX_DIAGNOSTICS, "{}", found.len());
+    assert!(took.as_millis() < 2_000, "{took:?}");
+    let twice: String = (0..4_000).map(|n| format!("k{n}: \nk{n}: \n")).collect();
+    assert!(lint_one(&twice).len() <= MAX_DIAGNOSTICS);
 }
 
 #[test]
