@@ -2,6 +2,8 @@
 
 mod agreement;
 mod bootstrap;
+mod fake;
+mod session;
 
 use std::{fs, future::Future, path::PathBuf, time::Duration};
 
@@ -18,6 +20,18 @@ fn collector() -> Binary {
         executable.is_file(),
         "no Collector at {}: run tests/run.sh, which builds one, or set OTELCOL to one that is built from \
          packaging/collector/builder.yaml",
+        executable.display()
+    );
+    Binary { executable, ..Default::default() }
+}
+
+/// The fake Collector, which a plain `cargo test` builds.
+fn fake() -> Binary {
+    let test = std::env::current_exe().unwrap();
+    let executable = test.parent().unwrap().with_file_name("examples").join("fake_collector");
+    assert!(
+        executable.is_file(),
+        "no fake Collector at {}: cargo build --example fake_collector",
         executable.display()
     );
     Binary { executable, ..Default::default() }

@@ -1,0 +1,93 @@
+//! How to misbehave.
+
+use std::{collections::BTreeMap, env, fs, process, time::Duration};
+
+const KNOWN: &[&str] = &[
+    "crash_at_start",
+    "crash_after",
+    "exit_code",
+    "config_marker",
+    "late_listen",
+    "ignore_term",
+    "flip_health",
+    "never_healthy",
+    "no_connect",
+    "no_extension",
+    "fork_child",
+    "flood",
+    "oom",
+    "hang_validate",
+    "wrong_version",
+];
+
+#[derive(Default)]
+pub(crate) struct Switches(BTreeMap<String, String>);
+
+impl Switches {
+    /// Those of the environment and of the control file.
+    pub(crate) fn of_process() -> Self {
+        let mut switches = Self::default();
+        switches.add(&env::var("FAKE_COLLECTOR").unwrap_or_default());
+        if let Some(path) = env::var_os("FAKE_COLLECTOR_FILE") {
+            // No file, nothing switched on: a test writes it when it wants to.
+            switches.add(&fs::read_to_string(path).unwrap_or_default());
+        }
+        switches
+    }
+
+    /// Those of the process and those in the comments of these configs.
+    pub(crate) fn with_configs<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut switches = Self::of_process();
+        for line in texts.into_iter().flat_map(str::lines) {
+            if let Some(list) = line.trim().strip_prefix("# fake_collector:") {
+                switches.add(list);
+            }
+        }
+        switches
+    }
+
+    fn add(&mut self, list: &str) {
+        for switch in list.split([',', '\n']).map(str::trim).filter(|switch| !switch.is_empty()) {
+            let (name, value) = switch.split_once('=').unwrap_or((switch, ""));
+            if !KNOWN.contains(&name) {
+                eprintln!("unknown switch {name:?}; there are: {}", KNOWN.join(", "));
+                process::exit(64);
+            }
+            self.0.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// The value of a switch that is on, empty when it has none.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    pub(crate) fn number(&self, name: &str, default: usize) -> usize {
+        match self.text(name) {
+            None | Some("") => default,
+            Some(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")),
+        }
+    }
+
+    /// A value such as `300ms` or `2s`.
+    pub(crate) fn duration(&self, name: &str) -> Option<Duration> {
+        let text = self.text(name)?;
+        let parsed = match text.strip_suffix("ms") {
+            Some(millis) => millis.parse().map(Duration::from_millis),
+            None => text.trim_end_matches('s').parse().map(Duration::from_secs),
+        };
+        Some(parsed.unwrap_or_else(|_| panic!("{name}={text} is no duration such as 300ms or 2s")))
+    }
+
+    pub(crate) fn version(&self) -> &str {
+        self.text("wrong_version").unwrap_or("0.149.0")
+    }
+
+    pub(crate) fn exit_code(&self) -> i32 {
+        self.number("exit_code", 1) as i32
+    }
+}
