@@ -17,9 +17,16 @@ use super::{builder::Builder, tree::At};
 /// Brackets open at once, counted without regard to quotes. libyaml's time grows with their square.
 const MAX_OPEN: usize = 256;
 
+/// Largest text read a second time: libyaml's events of all of it are in memory at once.
+const MAX_TEXT: usize = 256 * 1024;
+
 /// Whether libyaml may judge differently, and may be asked: it takes odd indentation, and it must not be
 /// fed with what takes it long.
 pub(super) fn may_take(refusal: &str, text: &str) -> bool {
+    let may_differ = refusal.contains("indentation") || refusal.contains("tab");
+    if !may_differ || text.len() > MAX_TEXT {
+        return false;
+    }
     let mut open = 0_usize;
     let mut most = 0;
     for byte in text.bytes() {
@@ -30,7 +37,7 @@ pub(super) fn may_take(refusal: &str, text: &str) -> bool {
         }
         most = most.max(open);
     }
-    most <= MAX_OPEN && (refusal.contains("indentation") || refusal.contains("tab"))
+    most <= MAX_OPEN
 }
 
 /// Feeds the first document to the builder as the strict parser would. False when libyaml refuses the
