@@ -1,1 +1,2 @@
-//! server.
+//! server
+pub mod fleet;

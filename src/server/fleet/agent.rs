@@ -1,0 +1,248 @@
+//! One agent as the server holds it: what it said, what operators want of it, and since when.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Catalogue,
+    desired::{Outcome, Unresolved, offer},
+    resource::{AgentSpec, Attributes, check_name},
+    selector::Described,
+};
+use crate::{
+    protocol::{
+        report::Part,
+        server::{AgentView, Desired, Received, Session},
+    },
+    wire::{
+        AgentCaps, InstanceUid, attrs,
+        proto::{AgentCapabilities, AgentRemoteConfig, AgentToServer, RemoteConfigStatuses},
+    },
+};
+
+/// The namespace of an agent that names none.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Transport {
+    WebSocket,
+    #[serde(rename = "HTTP")]
+    Http,
+}
+
+/// The last time each of an agent's states changed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Since {
+    pub connected: Timestamp,
+    pub health: Timestamp,
+    pub config: Timestamp,
+}
+
+/// Where an agent is with the config that is wanted of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum ConfigState {
+    /// No config is wanted, or the agent takes none.
+    Unmanaged,
+    /// Wanted, and not yet reported back.
+    Pending,
+    Applying,
+    Applied,
+    Failed,
+    /// What is wanted cannot be worked out; see the agent's condition.
+    Unresolved,
+}
+
+#[derive(Clone, Debug)]
+pub struct Agent {
+    pub view: AgentView,
+    pub namespace: String,
+    pub described: Described,
+    pub labels: Attributes,
+    pub spec: AgentSpec,
+    pub connected: Option<Transport>,
+    /// The last transport used, kept while disconnected.
+    pub transport: Option<Transport>,
+    pub first_seen: Timestamp,
+    pub last_seen: Timestamp,
+    pub since: Since,
+    pub desired: Option<Arc<AgentRemoteConfig>>,
+    pub unresolved: Option<Unresolved>,
+    /// This server has given the agent a config, so it may take it away again.
+    pub managed: bool,
+    pub restart_pending: bool,
+}
+
+impl Agent {
+    #[must_use]
+    pub fn new(uid: InstanceUid, now: Timestamp) -> Self {
+        Self {
+            view: AgentView::new(uid),
+            namespace: DEFAULT_NAMESPACE.to_owned(),
+            described: Described::default(),
+            labels: Attributes::new(),
+            spec: AgentSpec::default(),
+            connected: None,
+            transport: None,
+            first_seen: now,
+            last_seen: now,
+            since: Since { connected: now, health: now, config: now },
+            desired: None,
+            unresolved: None,
+            managed: false,
+            restart_pending: false,
+        }
+    }
+
+    /// Folds a message in. The config wanted of the agent is worked out anew if it described itself anew.
+    pub fn receive(
+        &mut self,
+        session: &mut Session,
+        message: AgentToServer,
+        catalogue: &Catalogue,
+        now: Timestamp,
+    ) -> Received {
+        let before = (self.healthy(), self.config_state());
+        let received = session.receive(&mut self.view, message);
+        self.last_seen = now;
+        if received.changed.has(Part::Description) {
+            self.redescribe();
+            self.resolve(catalogue);
+        }
+        self.note_changes(before, now);
+        received
+    }
+
+    /// The attribute maps and the namespace that the description gives.
+    pub fn redescribe(&mut self) {
+        let Some(description) = &self.view.report.description else { return };
+        self.described = Described {
+            identifying: attrs::to_map(&description.identifying_attributes),
+            non_identifying: attrs::to_map(&description.non_identifying_attributes),
+        };
+        let named = self.described.identifying.get("service.namespace");
+        let named = named.filter(|name| check_name("service.namespace", name).is_ok());
+        self.namespace = named.map_or_else(|| DEFAULT_NAMESPACE.to_owned(), Clone::clone);
+    }
+
+    /// Works out the wanted config; says whether it is another one than before. An agent that has not yet
+    /// said what it is belongs to no group.
+    pub fn resolve(&mut self, catalogue: &Catalogue) -> bool {
+        if self.view.report.description.is_none() {
+            return false;
+        }
+        let before = self.desired.as_ref().map(|desired| desired.config_hash.clone());
+        match catalogue.resolve(&self.namespace, &self.described, &self.spec) {
+            Outcome::Config(config) => {
+                self.managed = true;
+                self.unresolved = None;
+                self.desired = Some(config);
+            }
+            Outcome::Unmanaged => {
+                self.unresolved = None;
+                self.desired = self.managed.then(|| Arc::new(offer(Default::default())));
+            }
+            Outcome::Unresolved(problem) => self.unresolved = Some(problem),
+        }
+        self.desired.as_ref().map(|desired| &desired.config_hash) != before.as_ref()
+    }
+
+    /// Replaces the operator's wishes. A restart time that was not there before asks for one restart.
+    pub fn set_spec(&mut self, spec: AgentSpec, catalogue: &Catalogue, now: Timestamp) -> bool {
+        if spec.restart_required_at != self.spec.restart_required_at {
+            self.restart_pending = spec.restart_required_at.is_some();
+        }
+        self.spec = spec;
+        self.reconsider(catalogue, now)
+    }
+
+    /// Like [`Self::resolve`], and keeps the time of a changed config state.
+    pub fn reconsider(&mut self, catalogue: &Catalogue, now: Timestamp) -> bool {
+        let before = (self.healthy(), self.config_state());
+        let unresolved = self.unresolved.clone();
+        let changed = self.resolve(catalogue) || unresolved != self.unresolved;
+        self.note_changes(before, now);
+        changed
+    }
+
+    fn note_changes(&mut self, before: (Option<bool>, ConfigState), now: Timestamp) {
+        if before.0 != self.healthy() {
+            self.since.health = now;
+        }
+        if before.1 != self.config_state() {
+            self.since.config = now;
+        }
+    }
+
+    /// Says whether this is news.
+    pub fn set_connected(&mut self, connected: Option<Transport>, now: Timestamp) -> bool {
+        if self.connected == connected {
+            return false;
+        }
+        self.connected = connected;
+        self.transport = connected.or(self.transport);
+        self.since.connected = now;
+        true
+    }
+
+    /// What goes into the session's next answer.
+    #[must_use]
+    pub fn wanted(&self) -> Desired<'_> {
+        let new_instance_uid = self.spec.new_instance_uid.as_deref().and_then(|uid| uid.parse().ok());
+        Desired {
+            remote_config: self.desired.as_deref(),
+            new_instance_uid: new_instance_uid.filter(|uid| *uid != self.view.instance_uid),
+            ..Default::default()
+        }
+    }
+
+    /// Whether a restart is still to be sent: it was asked for, and the agent was not started since.
+    #[must_use]
+    pub fn restart_due(&self) -> bool {
+        let Some(required) = self.spec.restart_required_at.filter(|_| self.restart_pending) else { return false };
+        let started = self.view.report.health.as_ref().map_or(0, |health| health.start_time_unix_nano);
+        // Times of restarts come to the second, so a start within that second says nothing.
+        i128::from(started) < required.as_nanosecond() + 1_000_000_000
+    }
+
+    #[must_use]
+    pub fn can(&self, capability: AgentCapabilities) -> bool {
+        let caps: AgentCaps = self.view.capabilities;
+        caps.has(capability)
+    }
+
+    /// `None` if the agent never said.
+    #[must_use]
+    pub fn healthy(&self) -> Option<bool> {
+        self.view.report.health.as_ref().map(|health| health.healthy)
+    }
+
+    #[must_use]
+    pub fn config_state(&self) -> ConfigState {
+        if self.unresolved.is_some() {
+            return ConfigState::Unresolved;
+        }
+        let Some(desired) = self.desired.as_ref().filter(|_| self.can(AgentCapabilities::AcceptsRemoteConfig))
+        else {
+            return ConfigState::Unmanaged;
+        };
+        let Some(status) = &self.view.report.remote_config_status else { return ConfigState::Pending };
+        if status.last_remote_config_hash != desired.config_hash {
+            return ConfigState::Pending;
+        }
+        match status.status() {
+            RemoteConfigStatuses::Unset => ConfigState::Pending,
+            RemoteConfigStatuses::Applying => ConfigState::Applying,
+            RemoteConfigStatuses::Applied => ConfigState::Applied,
+            RemoteConfigStatuses::Failed => ConfigState::Failed,
+        }
+    }
+
+    /// An attribute or label, wherever it is said.
+    #[must_use]
+    pub fn lookup(&self, key: &str) -> Option<&str> {
+        let maps = [&self.labels, &self.described.identifying, &self.described.non_identifying];
+        maps.into_iter().find_map(|map| map.get(key)).map(String::as_str)
+    }
+}

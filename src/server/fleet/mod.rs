@@ -1,0 +1,107 @@
+//! The pure model of the fleet: agents, and the groups and configs that operators give them.
+//! No clock, no socket, no file: times come in, and `server::hub` performs what follows.
+//!
+//! - [`agent`]: one agent; [`resource`]: what operators write; [`selector`]: which agents are meant
+//! - [`desired`]: the config each agent should run
+
+pub mod agent;
+pub mod desired;
+pub mod resource;
+pub mod selector;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+pub use agent::{Agent, ConfigState, DEFAULT_NAMESPACE, Transport};
+use resource::{AgentGroup, AgentRemoteConfig, Key, Namespace};
+
+use crate::wire::InstanceUid;
+
+/// What operators wrote.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    pub namespaces: BTreeMap<String, Namespace>,
+    /// Deleted groups stay here, marked, so that they can be looked at.
+    pub groups: BTreeMap<Key, AgentGroup>,
+    pub configs: BTreeMap<Key, AgentRemoteConfig>,
+}
+
+impl Catalogue {
+    /// The groups of one namespace that are not deleted.
+    pub fn groups_in(&self, namespace: &str) -> impl Iterator<Item = &AgentGroup> {
+        self.groups
+            .values()
+            .filter(move |group| group.metadata.namespace == namespace && group.metadata.deleted_at.is_none())
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Fleet {
+    pub agents: BTreeMap<InstanceUid, Agent>,
+    pub catalogue: Catalogue,
+}
+
+/// How the agents of a group are doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub agents: usize,
+    pub connected: usize,
+    pub healthy: usize,
+    pub unhealthy: usize,
+}
+
+impl Fleet {
+    /// The agent of this uid, made if it is new, with what else a message needs.
+    pub fn agent_entry(&mut self, uid: InstanceUid, now: Timestamp) -> (&mut Agent, &Catalogue) {
+        (self.agents.entry(uid).or_insert_with(|| Agent::new(uid, now)), &self.catalogue)
+    }
+
+    /// Works out anew what the agents of a namespace should run; returns those for whom that changed.
+    pub fn reconsider(&mut self, namespace: &str, now: Timestamp) -> Vec<InstanceUid> {
+        let catalogue = &self.catalogue;
+        let agents = self.agents.values_mut().filter(|agent| agent.namespace == namespace);
+        agents.filter_map(|agent| agent.reconsider(catalogue, now).then_some(agent.view.instance_uid)).collect()
+    }
+
+    /// The agents of a group.
+    pub fn members<'a>(&'a self, group: &'a AgentGroup) -> impl Iterator<Item = &'a Agent> {
+        self.agents.values().filter(|agent| {
+            agent.namespace == group.metadata.namespace && group.spec.selector.matches(&agent.described)
+        })
+    }
+
+    /// Every namespace there is: those written by operators and those that agents name.
+    #[must_use]
+    pub fn namespaces(&self) -> BTreeMap<String, Namespace> {
+        let mut all = self.catalogue.namespaces.clone();
+        for agent in self.agents.values() {
+            if !all.contains_key(&agent.namespace) {
+                let implied = Namespace {
+                    name: agent.namespace.clone(),
+                    created_at: agent.first_seen,
+                    conditions: Vec::new(),
+                };
+                all.insert(agent.namespace.clone(), implied);
+            }
+        }
+        all
+    }
+}
+
+impl Counts {
+    #[must_use]
+    pub fn of<'a>(agents: impl Iterator<Item = &'a Agent>) -> Self {
+        agents.fold(Self::default(), |counts, agent| {
+            let healthy = agent.connected.is_some() && agent.healthy() == Some(true);
+            Self {
+                agents: counts.agents + 1,
+                connected: counts.connected + usize::from(agent.connected.is_some()),
+                healthy: counts.healthy + usize::from(healthy),
+                unhealthy: counts.unhealthy + usize::from(agent.connected.is_some() && !healthy),
+            }
+        })
+    }
+}
