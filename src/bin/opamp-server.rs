@@ -1,1 +1,92 @@
-fn main() {}
+//! opamp-server: arguments, settings, runtime, and how it ends.
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, error::ErrorKind};
+use opamp::server::{Server, ServerError, config::Settings};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The OpAMP server: an endpoint for agents, a REST API and a page for operators.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// YAML file with the same keys as the flags, such as `api-listen: 127.0.0.1:4321`
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where agents connect [default: 127.0.0.1:4320]
+    #[arg(long, value_name = "ADDR")]
+    opamp_listen: Option<String>,
+    /// Where operators connect: REST, page, metrics [default: 127.0.0.1:4321]
+    #[arg(long, value_name = "ADDR")]
+    api_listen: Option<String>,
+    /// Database and admin token [default: ./opamp-server-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Let agents connect from beyond loopback without a credential
+    #[arg(long)]
+    insecure_agents: bool,
+    /// Serve operators beyond loopback without TLS
+    #[arg(long)]
+    insecure_api: bool,
+    /// Largest OpAMP message in bytes [default: 67108864]
+    #[arg(long, value_name = "BYTES")]
+    max_message_size: Option<usize>,
+    /// One JSON object a line instead of text
+    #[arg(long)]
+    log_json: bool,
+    /// error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: tracing::Level,
+}
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let _ = error.print();
+            let wanted = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return ExitCode::from(if wanted { 0 } else { 64 });
+        }
+    };
+    log(&args);
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = error.downcast_ref::<ServerError>().map_or(1, ServerError::exit_code);
+            let _ = writeln!(std::io::stderr(), "opamp-server: {error:#}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn log(args: &Args) {
+    let logs = tracing_subscriber::fmt().with_max_level(args.log_level).with_writer(std::io::stderr);
+    if args.log_json {
+        logs.json().init();
+    } else {
+        logs.with_ansi(false).init();
+    }
+}
+
+fn run(args: Args) -> anyhow::Result<()> {
+    let file = args.config.as_deref().map(Settings::read).transpose().map_err(ServerError::from)?;
+    let flags = Settings {
+        opamp_listen: args.opamp_listen,
+        api_listen: args.api_listen,
+        data_dir: args.data_dir,
+        insecure_agents: args.insecure_agents.then_some(true),
+        insecure_api: args.insecure_api.then_some(true),
+        max_message_size: args.max_message_size,
+    };
+    let options = flags.or(file.unwrap_or_default()).options().map_err(ServerError::from)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let server = Server::start(&options).await?;
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        Ok(server.stop().await?)
+    })
+}

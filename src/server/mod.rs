@@ -1,2 +1,23 @@
-//! server
+//! opamp-server: the OpAMP endpoint for agents, the model of the fleet, and the operator plane.
+//!
+//! - [`fleet`]: the pure model: agents, groups, configs, what each agent should run
+//! - [`hub`]: the shell that owns the fleet; sessions and operators meet here
+//! - [`store`]: what is kept across restarts (SQLite)
+//! - [`accept`]: the agent plane, WebSocket and plain HTTP
+//! - [`api`], [`auth`], [`web`]: the operator plane: REST and events, who may, the page
+//! - [`listen`]: sockets of both planes; [`config`]: settings; [`run`]: start and stop
+//!
+//! Called by `bin/opamp-server`. It knows nothing of `supervisor` or `cli`.
+
+pub mod accept;
+pub mod api;
+pub mod auth;
+pub mod config;
 pub mod fleet;
+pub mod hub;
+pub mod listen;
+pub mod run;
+pub mod store;
+pub mod web;
+
+pub use run::{Options, Server, ServerError};

@@ -18,7 +18,7 @@ use crate::{
     },
     wire::{
         AgentCaps, InstanceUid, attrs,
-        proto::{AgentCapabilities, AgentRemoteConfig, AgentToServer, RemoteConfigStatuses},
+        proto::{AgentCapabilities, AgentRemoteConfig, AgentToServer, RemoteConfigStatuses, ServerToAgent},
     },
 };
 
@@ -72,6 +72,8 @@ pub struct Agent {
     /// This server has given the agent a config, so it may take it away again.
     pub managed: bool,
     pub restart_pending: bool,
+    /// The uid chosen for an agent that asked for one.
+    pub assigned_uid: Option<InstanceUid>,
 }
 
 impl Agent {
@@ -92,6 +94,7 @@ impl Agent {
             unresolved: None,
             managed: false,
             restart_pending: false,
+            assigned_uid: None,
         }
     }
 
@@ -186,21 +189,35 @@ impl Agent {
         true
     }
 
-    /// What goes into the session's next answer.
+    /// Another uid that this agent shall take.
     #[must_use]
-    pub fn wanted(&self) -> Desired<'_> {
-        let new_instance_uid = self.spec.new_instance_uid.as_deref().and_then(|uid| uid.parse().ok());
-        Desired {
-            remote_config: self.desired.as_deref(),
-            new_instance_uid: new_instance_uid.filter(|uid| *uid != self.view.instance_uid),
-            ..Default::default()
-        }
+    pub fn new_uid(&self) -> Option<InstanceUid> {
+        self.spec.new_instance_uid.or(self.assigned_uid).filter(|uid| *uid != self.view.instance_uid)
+    }
+
+    /// The answer to the message that was just received.
+    pub fn reply(&mut self, session: &mut Session) -> ServerToAgent {
+        let new_instance_uid = self.new_uid();
+        let desired =
+            Desired { remote_config: self.desired.as_deref(), new_instance_uid, ..Default::default() };
+        session.reply(&mut self.view, &desired)
+    }
+
+    /// What is to be said unprompted.
+    #[must_use]
+    pub fn push(&self, session: &mut Session) -> Option<ServerToAgent> {
+        let new_instance_uid = self.new_uid();
+        let desired =
+            Desired { remote_config: self.desired.as_deref(), new_instance_uid, ..Default::default() };
+        session.push(&self.view, &desired)
     }
 
     /// Whether a restart is still to be sent: it was asked for, and the agent was not started since.
     #[must_use]
     pub fn restart_due(&self) -> bool {
-        let Some(required) = self.spec.restart_required_at.filter(|_| self.restart_pending) else { return false };
+        let Some(required) = self.spec.restart_required_at.filter(|_| self.restart_pending) else {
+            return false;
+        };
         let started = self.view.report.health.as_ref().map_or(0, |health| health.start_time_unix_nano);
         // Times of restarts come to the second, so a start within that second says nothing.
         i128::from(started) < required.as_nanosecond() + 1_000_000_000
@@ -223,7 +240,8 @@ impl Agent {
         if self.unresolved.is_some() {
             return ConfigState::Unresolved;
         }
-        let Some(desired) = self.desired.as_ref().filter(|_| self.can(AgentCapabilities::AcceptsRemoteConfig))
+        let Some(desired) =
+            self.desired.as_ref().filter(|_| self.can(AgentCapabilities::AcceptsRemoteConfig))
         else {
             return ConfigState::Unmanaged;
         };

@@ -35,7 +35,9 @@ fn hash(map: &BTreeMap<String, AgentConfigObject>) -> [u8; 32] {
 /// Why no config could be worked out; the agent keeps what it has until this is mended.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Unresolved {
-    #[error("agent remote config {config:?} does not exist in namespace {namespace:?}; {used_by} refers to it")]
+    #[error(
+        "agent remote config {config:?} does not exist in namespace {namespace:?}; {used_by} refers to it"
+    )]
     Missing { config: String, namespace: String, used_by: String },
     #[error(
         "groups {first:?} and {second:?} both have priority {priority} and give different bodies for config \
@@ -63,8 +65,8 @@ impl Catalogue {
     /// Works out the config of an agent in `namespace` that describes itself so.
     #[must_use]
     pub fn resolve(&self, namespace: &str, described: &Described, spec: &AgentSpec) -> Outcome {
-        let result = self.from_groups(namespace, described).and_then(|mut map| {
-            map.extend(self.from_spec(namespace, spec)?);
+        let result = self.of_groups(namespace, described).and_then(|mut map| {
+            map.extend(self.of_spec(namespace, spec)?);
             Ok(map)
         });
         match result {
@@ -74,7 +76,7 @@ impl Catalogue {
         }
     }
 
-    fn from_groups(
+    fn of_groups(
         &self,
         namespace: &str,
         described: &Described,
@@ -126,7 +128,7 @@ impl Catalogue {
             .collect()
     }
 
-    fn from_spec(
+    fn of_spec(
         &self,
         namespace: &str,
         spec: &AgentSpec,

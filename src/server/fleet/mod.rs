@@ -59,11 +59,28 @@ impl Fleet {
         (self.agents.entry(uid).or_insert_with(|| Agent::new(uid, now)), &self.catalogue)
     }
 
+    /// Moves the agent that was told to take this uid to it, unless the uid has an agent already. Returns the
+    /// uid that it had.
+    pub fn adopt(&mut self, uid: InstanceUid) -> Option<InstanceUid> {
+        if self.agents.contains_key(&uid) {
+            return None;
+        }
+        let old = self.agents.values().find(|agent| agent.new_uid() == Some(uid))?.view.instance_uid;
+        let mut agent = self.agents.remove(&old)?;
+        agent.view.instance_uid = uid;
+        agent.spec.new_instance_uid = None;
+        agent.assigned_uid = None;
+        self.agents.insert(uid, agent);
+        Some(old)
+    }
+
     /// Works out anew what the agents of a namespace should run; returns those for whom that changed.
     pub fn reconsider(&mut self, namespace: &str, now: Timestamp) -> Vec<InstanceUid> {
         let catalogue = &self.catalogue;
         let agents = self.agents.values_mut().filter(|agent| agent.namespace == namespace);
-        agents.filter_map(|agent| agent.reconsider(catalogue, now).then_some(agent.view.instance_uid)).collect()
+        agents
+            .filter_map(|agent| agent.reconsider(catalogue, now).then_some(agent.view.instance_uid))
+            .collect()
     }
 
     /// The agents of a group.

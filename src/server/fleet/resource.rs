@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::wire::InstanceUid;
+
 /// Names by which resources of one kind are told apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
@@ -139,7 +141,7 @@ fn yaml() -> String {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AgentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub new_instance_uid: Option<String>,
+    pub new_instance_uid: Option<InstanceUid>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_settings: Option<serde_json::Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -218,14 +220,19 @@ impl AgentGroupSpec {
         for (index, config) in configs.enumerate() {
             let field = format!("spec.agentConfig.agentRemoteConfigs[{index}]");
             match config {
-                GroupRemoteConfig { agent_remote_config_ref: Some(_), agent_remote_config_spec: None, .. }
+                GroupRemoteConfig {
+                    agent_remote_config_ref: Some(_),
+                    agent_remote_config_spec: None,
+                    ..
+                }
                 | GroupRemoteConfig {
                     agent_remote_config_ref: None,
                     agent_remote_config_name: Some(_),
                     agent_remote_config_spec: Some(_),
                 } => {}
                 _ => {
-                    let wanted = "give agentRemoteConfigRef, or agentRemoteConfigName with agentRemoteConfigSpec";
+                    let wanted =
+                        "give agentRemoteConfigRef, or agentRemoteConfigName with agentRemoteConfigSpec";
                     return Err(Invalid::new(field, wanted));
                 }
             }

@@ -49,7 +49,11 @@ impl Requirement {
 
 /// Reads `a=b,c!=d,e in (f,g),h,!i`. All terms must hold.
 pub fn parse_requirements(text: &str) -> Result<Vec<Requirement>, String> {
-    terms(text).into_iter().filter(|term| !term.trim().is_empty()).map(|term| parse_one(term.trim())).collect()
+    terms(text)
+        .into_iter()
+        .filter(|term| !term.trim().is_empty())
+        .map(|term| parse_one(term.trim()))
+        .collect()
 }
 
 /// Splits at the commas that are not inside parentheses.
@@ -132,7 +136,10 @@ mod tests {
     fn label_selector_grammar() {
         let has = map(&[("os.type", "linux"), ("env", "prod")]);
         let all = |text: &str| {
-            parse_requirements(text).unwrap().iter().all(|term| term.holds(|key| has.get(key).map(String::as_str)))
+            parse_requirements(text)
+                .unwrap()
+                .iter()
+                .all(|term| term.holds(|key| has.get(key).map(String::as_str)))
         };
         assert!(all("os.type=linux,env in (prod, test)"));
         assert!(all("os.type==linux, env!=dev, !gone, env notin (dev)"));

@@ -51,11 +51,8 @@ fn put_group(fleet: &mut Fleet, name: &str, priority: i64, configs: &[(&str, &st
         agent_remote_config_ref: None,
     });
     let agent_config = AgentConfig { agent_remote_configs: entries.collect(), ..Default::default() };
-    let spec = AgentGroupSpec {
-        priority,
-        selector: AgentSelector::default(),
-        agent_config: Some(agent_config),
-    };
+    let spec =
+        AgentGroupSpec { priority, selector: AgentSelector::default(), agent_config: Some(agent_config) };
     let group = AgentGroup { metadata: metadata(name), spec, conditions: Vec::new() };
     fleet.catalogue.groups.insert(Key::new(DEFAULT_NAMESPACE, name), group);
 }
@@ -184,7 +181,11 @@ fn report(sequence_num: u64) -> AgentToServer {
             ],
             non_identifying_attributes: vec![attrs::string("os.type", "linux")],
         }),
-        health: Some(ComponentHealth { healthy: true, start_time_unix_nano: 5_000_000_000, ..Default::default() }),
+        health: Some(ComponentHealth {
+            healthy: true,
+            start_time_unix_nano: 5_000_000_000,
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }

@@ -1,0 +1,57 @@
+//! The agent plane: the OpAMP endpoint on both transports. A request whose media type is OpAMP's is a plain HTTP
+//! exchange, any other is a WebSocket handshake (S-TC-03). What a message means is `server::hub`'s business.
+
+mod http;
+mod ws;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{FromRequestParts, Request, State, ws::WebSocketUpgrade},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use tokio::sync::{mpsc, watch};
+
+use super::hub::Hub;
+use crate::wire::{CONTENT_TYPE, DEFAULT_PATH};
+
+/// Where OpAMP Commander serves the same.
+const COMMANDER_PATH: &str = "/api/v1/opamp";
+
+/// What the endpoint needs.
+#[derive(Clone)]
+pub struct Accept {
+    pub hub: Arc<Hub>,
+    /// Largest message taken or sent, in bytes.
+    pub limit: usize,
+    /// Turns true when the server stops.
+    pub stop: watch::Receiver<bool>,
+    /// Held by each WebSocket; when all are gone, everyone has been said goodbye to.
+    pub open: mpsc::Sender<()>,
+}
+
+pub fn router(accept: Accept) -> Router {
+    Router::new().route(DEFAULT_PATH, any(opamp)).route(COMMANDER_PATH, any(opamp)).with_state(accept)
+}
+
+async fn opamp(State(accept): State<Accept>, request: Request) -> Response {
+    // Agents have no origin; a web page that tries to be one has (F-104).
+    if request.headers().contains_key(header::ORIGIN) {
+        return (StatusCode::FORBIDDEN, "the OpAMP endpoint takes no requests of web pages\n")
+            .into_response();
+    }
+    if http::is_opamp(request.headers()) {
+        return http::exchange(&accept, request).await;
+    }
+    let (mut parts, _) = request.into_parts();
+    match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        Ok(upgrade) => ws::upgrade(upgrade, accept),
+        Err(_) => {
+            let text = format!("speak OpAMP: a WebSocket, or a POST with Content-Type {CONTENT_TYPE}\n");
+            (StatusCode::UPGRADE_REQUIRED, [(header::UPGRADE, "websocket")], text).into_response()
+        }
+    }
+}

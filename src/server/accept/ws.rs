@@ -1,0 +1,188 @@
+//! One WebSocket: its task reads, answers, pushes when woken, and sees that the other end is still there.
+//! It sends each message itself and waits for it to go, so nothing piles up for a peer that does not read (F-96).
+
+use std::time::Duration;
+
+use axum::{
+    body::Bytes,
+    extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
+    response::Response,
+};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_tungstenite::tungstenite;
+
+use super::Accept;
+use crate::{
+    protocol::server::bad_request,
+    server::{
+        hub::{Connection, Pushed},
+        listen::stopped,
+    },
+    wire::{frame, proto::ServerToAgent},
+};
+
+const BUFFER: usize = 16 * 1024;
+/// Sent to find out whether a silent peer is still there.
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// Pings that may go unanswered.
+const MISSED: u32 = 2;
+/// A peer that does not take a message in this time is gone.
+const SEND_WITHIN: Duration = Duration::from_secs(30);
+/// For the closing handshake.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+/// Malformed messages in a row after which a peer is no use.
+const MALFORMED: u32 = 10;
+
+pub(super) fn upgrade(upgrade: WebSocketUpgrade, accept: Accept) -> Response {
+    upgrade
+        .read_buffer_size(BUFFER)
+        .write_buffer_size(BUFFER)
+        .max_message_size(accept.limit)
+        .max_frame_size(accept.limit)
+        .on_upgrade(|socket| async move {
+            let mut link = Link { connection: accept.hub.connection(), socket, malformed: 0, accept };
+            let end = link.run().await;
+            link.accept.hub.detach(&link.connection);
+            link.finish(end).await;
+        })
+}
+
+struct Link {
+    accept: Accept,
+    connection: Connection,
+    socket: WebSocket,
+    malformed: u32,
+}
+
+/// How a connection ends.
+enum End {
+    /// The peer closed, or is gone.
+    Gone,
+    /// We close, with this code and reason (S-WS-01).
+    Close(u16, &'static str),
+}
+
+impl Link {
+    async fn run(&mut self) -> End {
+        let wake = self.connection.wake.clone();
+        let mut stop = self.accept.stop.clone();
+        let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut unanswered = 0;
+        loop {
+            let step = tokio::select! {
+                message = self.socket.recv() => {
+                    unanswered = 0;
+                    self.received(message).await
+                }
+                () = wake.notified() => self.push().await,
+                _ = pings.tick() => {
+                    unanswered += 1;
+                    if unanswered > MISSED {
+                        return End::Gone;
+                    }
+                    self.transmit(Message::Ping(Bytes::new())).await
+                }
+                () = stopped(&mut stop) => Err(End::Close(close_code::AWAY, "the server stops")),
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    async fn received(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+        match message {
+            Some(Ok(Message::Binary(bytes))) => self.opamp(&bytes).await,
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+            Some(Ok(Message::Text(_))) => {
+                self.accept.hub.metrics.malformed.add(1);
+                Err(End::Close(close_code::UNSUPPORTED, "OpAMP messages are binary"))
+            }
+            Some(Ok(Message::Close(_))) | None => Err(End::Gone),
+            Some(Err(error)) => Err(self.broken(error)),
+        }
+    }
+
+    async fn opamp(&mut self, bytes: &[u8]) -> Result<(), End> {
+        match frame::decode(bytes, self.accept.limit) {
+            Ok(message) => {
+                self.malformed = 0;
+                let answer = self.accept.hub.receive(&mut self.connection, message);
+                self.send(&answer.reply).await?;
+                match &answer.more {
+                    Some(more) => self.send(more).await,
+                    None => Ok(()),
+                }
+            }
+            Err(error) => {
+                self.accept.hub.metrics.malformed.add(1);
+                self.malformed += 1;
+                self.send(&bad_request(&[], error.to_string())).await?;
+                if self.malformed < MALFORMED {
+                    return Ok(());
+                }
+                Err(End::Close(close_code::POLICY, "too many malformed messages"))
+            }
+        }
+    }
+
+    async fn push(&mut self) -> Result<(), End> {
+        match self.accept.hub.pushes(&mut self.connection) {
+            Pushed::Replaced => Err(End::Close(close_code::POLICY, "replaced by a newer connection")),
+            Pushed::Send(messages) => {
+                for message in &messages {
+                    self.send(message).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// One that is over the limit is dropped, which is said in the log (S-LM-05, S-LM-06).
+    async fn send(&mut self, message: &ServerToAgent) -> Result<(), End> {
+        match frame::encode(message, self.accept.limit) {
+            Ok(bytes) => self.transmit(Message::Binary(bytes.into())).await,
+            Err(error) => {
+                self.accept.hub.metrics.dropped.add(1);
+                tracing::error!(%error, "a message was not sent");
+                Ok(())
+            }
+        }
+    }
+
+    async fn transmit(&mut self, message: Message) -> Result<(), End> {
+        match timeout(SEND_WITHIN, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(End::Gone),
+        }
+    }
+
+    /// S-LM-02, S-LM-03.
+    fn broken(&self, error: axum::Error) -> End {
+        let inner = error.into_inner();
+        match inner.downcast_ref::<tungstenite::Error>() {
+            Some(tungstenite::Error::Capacity(_)) => {
+                self.accept.hub.metrics.malformed.add(1);
+                End::Close(close_code::SIZE, "the message is over the limit")
+            }
+            Some(tungstenite::Error::Protocol(_) | tungstenite::Error::Utf8(_)) => {
+                End::Close(close_code::PROTOCOL, "this is not the WebSocket protocol")
+            }
+            _ => End::Gone,
+        }
+    }
+
+    /// The closing handshake, bounded.
+    async fn finish(&mut self, end: End) {
+        let handshake = async {
+            if let End::Close(code, reason) = end {
+                let frame = CloseFrame { code, reason: reason.into() };
+                self.socket.send(Message::Close(Some(frame))).await.ok()?;
+            }
+            while let Some(Ok(_)) = self.socket.recv().await {}
+            Some(())
+        };
+        let _ = timeout(CLOSE_WITHIN, handshake).await;
+    }
+}

@@ -1,0 +1,112 @@
+//! Request bodies: JSON of a bounded size, and the metadata that resources share.
+
+use axum::{
+    body::to_bytes,
+    extract::{FromRequest, Request},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::problem::{Problem, Reason};
+use crate::server::fleet::resource::{Attributes, Condition, ConditionStatus, Invalid, Metadata, check_name};
+
+/// The largest request body; a config larger than this is no config.
+const LIMIT: usize = 16 * 1024 * 1024;
+
+/// A JSON body.
+pub(super) struct Body<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let bytes = to_bytes(request.into_body(), LIMIT).await.map_err(|error| {
+            Problem::new(Reason::TooLarge, format!("The body is cut short or over {LIMIT} bytes: {error}"))
+        })?;
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
+            Problem::new(Reason::BadRequest, format!("The body is not as expected: {error}"))
+                .at("body", error.to_string())
+        })
+    }
+}
+
+/// What a client may say in a resource's metadata; the rest is ours to say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct GivenMetadata {
+    #[serde(default)]
+    pub name: String,
+    #[serde(default)]
+    pub namespace: String,
+    #[serde(default)]
+    pub attributes: Option<Attributes>,
+}
+
+/// A resource as a client sends it; `status` is ours and is not looked at.
+#[derive(Debug, Deserialize)]
+pub(super) struct Given<S> {
+    #[serde(default)]
+    pub kind: String,
+    #[serde(default)]
+    pub metadata: GivenMetadata,
+    #[serde(default = "Option::default")]
+    pub spec: Option<S>,
+}
+
+impl<S> Given<S> {
+    /// Checks kind, namespace and name against where the resource is sent.
+    pub(super) fn metadata(
+        &self,
+        kind: &str,
+        namespace: &str,
+        name: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Metadata, Invalid> {
+        if !self.kind.is_empty() && self.kind != kind {
+            return Err(Invalid::new("kind", format!("is {:?}, expected {kind:?}", self.kind)));
+        }
+        let given = &self.metadata;
+        if !given.namespace.is_empty() && given.namespace != namespace {
+            let message = format!("is {:?}, but the path says {namespace:?}", given.namespace);
+            return Err(Invalid::new("metadata.namespace", message));
+        }
+        let name = match name {
+            Some(name) if !given.name.is_empty() && given.name != name => {
+                let message = format!("is {:?}, but the path says {name:?}", given.name);
+                return Err(Invalid::new("metadata.name", message));
+            }
+            Some(name) => name,
+            None => &given.name,
+        };
+        check_name("metadata.namespace", namespace)?;
+        check_name("metadata.name", name)?;
+        Ok(Metadata {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            attributes: given.attributes.clone(),
+            created_at: now,
+            deleted_at: None,
+        })
+    }
+
+    pub(super) fn spec(self) -> Result<S, Invalid> {
+        self.spec.ok_or_else(|| Invalid::new("spec", "is missing"))
+    }
+}
+
+/// A condition that an operator's act brings.
+pub(super) fn condition(what: &str, message: &str, now: Timestamp) -> Condition {
+    Condition {
+        r#type: what.to_owned(),
+        last_transition_time: now,
+        status: ConditionStatus::True,
+        reason: crate::server::auth::ADMIN.to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+/// Sets the condition of this type, leaving the others.
+pub(super) fn set_condition(conditions: &mut Vec<Condition>, new: Condition) {
+    conditions.retain(|old| old.r#type != new.r#type);
+    conditions.push(new);
+}

@@ -1,0 +1,58 @@
+//! Prometheus' text format, by hand: a few numbers that say how the fleet and the server are.
+
+use std::fmt::Write;
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+
+use super::Api;
+use crate::server::fleet::Counts;
+
+pub(super) async fn metrics(State(api): State<Api>) -> Response {
+    let counts = api.hub.look(|fleet| Counts::of(fleet.agents.values()));
+    let counters = &api.hub.metrics;
+    let mut text = String::new();
+    let mut family = |name: &str, kind: &str, help: &str, samples: &[(&str, u64)]| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (labels, value) in samples {
+            let _ = writeln!(text, "{name}{labels} {value}");
+        }
+    };
+    let number = |count: usize| count as u64;
+    family(
+        "opamp_server_agents",
+        "gauge",
+        "Agents known, by whether they are connected.",
+        &[
+            ("{connected=\"true\"}", number(counts.connected)),
+            ("{connected=\"false\"}", number(counts.agents - counts.connected)),
+        ],
+    );
+    family(
+        "opamp_server_connected_agents",
+        "gauge",
+        "Connected agents, by the health they report; none reported counts as unhealthy.",
+        &[("{healthy=\"true\"}", number(counts.healthy)), ("{healthy=\"false\"}", number(counts.unhealthy))],
+    );
+    let totals = [
+        ("messages", "AgentToServer messages taken in.", &counters.messages),
+        ("malformed_messages", "Messages that could not be read.", &counters.malformed),
+        (
+            "full_state_requests",
+            "Times an agent was asked for its full state.",
+            &counters.full_state_requests,
+        ),
+        ("config_offers", "Remote configs sent to agents.", &counters.offers),
+        ("restart_commands", "Restart commands sent to agents.", &counters.restarts),
+        ("dropped_messages", "Messages over the size limit that were not sent.", &counters.dropped),
+    ];
+    for (name, help, counter) in totals {
+        let name = format!("opamp_server_{name}_total");
+        family(&name, "counter", help, &[("", counter.value())]);
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}

@@ -1,0 +1,87 @@
+//! The operator plane: REST under `/api/v1` in OpAMP Commander's shapes, with supersets where people need more,
+//! a stream of changes, health and metrics. Handlers check, then hand a plan to `server::hub`.
+//!
+//! - `agents`, `groups`, `configs`, `namespaces`, `system`, `watch`: the routes
+//! - `view`: the model as JSON; `query`: list parameters; `body`: request bodies; [`problem`]: errors (RFC 9457)
+
+mod agents;
+mod body;
+mod configs;
+mod groups;
+mod metrics;
+mod namespaces;
+pub mod problem;
+mod query;
+mod system;
+mod view;
+mod watch;
+
+use std::sync::Arc;
+
+use axum::{
+    Router, middleware,
+    routing::{get, post, put},
+};
+use tokio::sync::watch::Receiver;
+
+use super::{
+    auth::{Auth, guard},
+    hub::Hub,
+};
+use problem::{Problem, Reason};
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct Api {
+    pub hub: Arc<Hub>,
+    /// Turns true when the server stops, so that streams end.
+    pub stop: Receiver<bool>,
+}
+
+/// Routes that want the token or a session.
+pub fn protected(api: Api, auth: Arc<Auth>) -> Router {
+    let namespaced = Router::new()
+        .route("/agents", get(agents::list))
+        .route("/agents/search", get(agents::search))
+        .route("/agents/{uid}", get(agents::get).put(agents::put).delete(agents::delete))
+        .route("/agents/{uid}/agentgroups", get(agents::groups))
+        .route("/agentgroups", get(groups::list).post(groups::post))
+        .route("/agentgroups/{name}", get(groups::get).put(groups::put).delete(groups::delete))
+        .route("/agentgroups/{name}/agents", get(groups::agents))
+        .route("/agentremoteconfigs", get(configs::list).post(configs::post))
+        .route("/agentremoteconfigs/{name}", get(configs::get).put(configs::put).delete(configs::delete));
+    let v1 = Router::new()
+        .route("/ping", get(system::ping))
+        .route("/version", get(system::version))
+        .route("/auth/info", get(system::auth_info))
+        .route("/watch", get(watch::all))
+        .route("/namespaces", get(namespaces::list).post(namespaces::post))
+        .route("/namespaces/{ns}", get(namespaces::get).put(namespaces::put).delete(namespaces::delete))
+        .nest("/namespaces/{ns}", namespaced)
+        .route("/agentgroups", post(groups::post_anywhere))
+        .route("/agents/{uid}/update-agent-config", put(agents::update_config));
+    Router::new()
+        .nest("/api/v1", v1)
+        .route("/metrics", get(metrics::metrics))
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(middleware::from_fn(problem::render))
+        .layer(middleware::from_fn_with_state(auth, guard::require))
+        .with_state(api)
+}
+
+/// Routes that are open to anybody who reaches the listener.
+pub fn open(api: Api) -> Router {
+    Router::new()
+        .route("/healthz", get(system::healthz))
+        .route("/readyz", get(system::readyz))
+        .with_state(api)
+}
+
+async fn not_found() -> Problem {
+    Problem::new(Reason::NotFound, "There is nothing at this path.")
+}
+
+async fn not_allowed() -> Problem {
+    Problem::new(Reason::MethodNotAllowed, "This path does not take this method.")
+}

@@ -1,0 +1,128 @@
+//! Keeping the store up with the fleet: state each second, signs of life each five, all at the end.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::{sync::watch, time::MissedTickBehavior};
+
+use super::{Hub, agents::HTTP, record};
+use crate::server::{
+    listen::stopped,
+    store::{Change, StoreError},
+};
+
+/// How often changed agents are written.
+const STATE_EVERY: Duration = Duration::from_secs(1);
+/// How many of those rounds pass between two rounds of sequence numbers.
+const SEEN_EVERY: u32 = 5;
+/// Agents written in one transaction.
+const CHUNK: usize = 256;
+/// A plain HTTP agent that has not polled for so long is gone: three polls at the default period (S-HT-05).
+const HTTP_SILENCE: SignedDuration = SignedDuration::from_secs(90);
+
+impl Hub {
+    /// Runs until `stop` says so.
+    pub async fn keep(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut ticks = tokio::time::interval(STATE_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut round = 0u32;
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = stopped(&mut stop) => return,
+            }
+            round = round.wrapping_add(1);
+            self.give_up_silent(Timestamp::now());
+            let flushed =
+                if round.is_multiple_of(SEEN_EVERY) { self.flush().await } else { self.flush_state().await };
+            self.metrics.note_store(&flushed);
+        }
+    }
+
+    /// Writes everything that the store does not have yet.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        self.flush_state().await?;
+        self.flush_seen().await
+    }
+
+    /// Everything, and then no more.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.flush().await?;
+        self.store.close().await
+    }
+
+    async fn flush_state(&self) -> Result<(), StoreError> {
+        loop {
+            let _turn = self.turn.lock().await;
+            let (uids, gone, changes) = self.take_dirty();
+            if changes.is_empty() {
+                return Ok(());
+            }
+            if let Err(error) = self.store.write(changes).await {
+                let mut state = self.lock();
+                state.dirty.extend(uids);
+                state.gone.extend(gone);
+                return Err(error);
+            }
+        }
+    }
+
+    fn take_dirty(&self) -> (Vec<crate::wire::InstanceUid>, Vec<crate::wire::InstanceUid>, Vec<Change>) {
+        let mut state = self.lock();
+        let gone: Vec<_> = std::mem::take(&mut state.gone).into_iter().collect();
+        let uids: Vec<_> = state.dirty.iter().take(CHUNK).copied().collect();
+        for uid in &uids {
+            state.dirty.remove(uid);
+            // The sequence number goes with the state.
+            state.seen.remove(uid);
+        }
+        let deletes = gone.iter().copied().map(Change::DeleteAgent);
+        let records = uids.iter().filter_map(|uid| state.fleet.agents.get(uid)).map(record);
+        let changes = deletes.chain(records).collect();
+        (uids, gone, changes)
+    }
+
+    async fn flush_seen(&self) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
+        let (uids, changes) = {
+            let mut state = self.lock();
+            let uids = std::mem::take(&mut state.seen);
+            let agents = uids.iter().filter_map(|uid| state.fleet.agents.get(uid));
+            let changes: Vec<_> = agents
+                .map(|agent| Change::Seen {
+                    uid: agent.view.instance_uid,
+                    sequence_num: agent.view.sequence_num,
+                    last_seen: agent.last_seen,
+                })
+                .collect();
+            (uids, changes)
+        };
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let written = self.store.write(changes).await;
+        if written.is_err() {
+            self.lock().seen.extend(uids);
+        }
+        written
+    }
+
+    /// Marks plain HTTP agents that stopped polling as gone.
+    fn give_up_silent(&self, now: Timestamp) {
+        let mut state = self.lock();
+        let super::State { fleet, links, dirty, .. } = &mut *state;
+        links.retain(|uid, link| {
+            let Some(agent) = fleet.agents.get_mut(uid).filter(|_| link.connection == HTTP) else {
+                return true;
+            };
+            if now.duration_since(agent.last_seen) < HTTP_SILENCE {
+                return true;
+            }
+            if agent.set_connected(None, now) {
+                dirty.insert(*uid);
+                self.tell(*uid);
+            }
+            false
+        });
+    }
+}

@@ -1,0 +1,214 @@
+//! The shell around the pure fleet: one place that agents' sessions and operators' requests meet.
+//! It owns the clock, the store and the wake-ups. Critical sections are short and never wait.
+//!
+//! - `agents`: what a connection does: receive, push, detach
+//! - `flush`: state goes to disk in batches, silent HTTP agents are given up
+//! - `metrics`: counters
+//!
+//! Called by `accept` (agents) and `api` (operators).
+
+mod agents;
+mod flush;
+pub mod metrics;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use jiff::Timestamp;
+use tokio::sync::{Notify, broadcast};
+
+pub use agents::{Answer, Connection, Pushed};
+use metrics::Metrics;
+
+use super::{
+    fleet::{
+        DEFAULT_NAMESPACE, Fleet,
+        resource::{Condition, ConditionStatus, Key, Namespace},
+    },
+    store::{Change, Store, StoreError, record::AgentRecord},
+};
+use crate::{
+    protocol::server::Session,
+    wire::{InstanceUid, ServerCaps, proto::ServerCapabilities},
+};
+
+/// Events that a watcher may be behind before it is told to start over.
+const EVENTS: usize = 1024;
+
+/// Something about an agent changed: it is new, other than before, or gone. Watchers look for themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub uid: InstanceUid,
+}
+
+/// The one owner of the fleet's state.
+pub struct Hub {
+    state: Mutex<State>,
+    store: Arc<dyn Store>,
+    /// Whoever writes to the store takes a turn, so that what is written and what is remembered agree.
+    turn: tokio::sync::Mutex<()>,
+    events: broadcast::Sender<Event>,
+    pub metrics: Metrics,
+    next_connection: AtomicU64,
+}
+
+struct State {
+    fleet: Fleet,
+    links: HashMap<InstanceUid, Link>,
+    /// Agents whose state is newer than the store's.
+    dirty: BTreeSet<InstanceUid>,
+    /// Agents that only gave a sign of life since the last flush.
+    seen: BTreeSet<InstanceUid>,
+    /// Agents that took another uid; their old rows go with the next flush.
+    gone: BTreeSet<InstanceUid>,
+}
+
+/// The connection over which an agent is reached, with what was said on it.
+struct Link {
+    connection: u64,
+    session: Session,
+    wake: Arc<Notify>,
+}
+
+/// Changes the fleet, and returns the agents that are concerned.
+pub type Apply = Box<dyn FnOnce(&mut Fleet, Timestamp) -> Vec<InstanceUid> + Send>;
+
+/// What an operator's request comes to: what to store, then what to do in memory.
+pub struct Plan<T> {
+    pub changes: Vec<Change>,
+    pub apply: Apply,
+    pub output: T,
+}
+
+/// What this server can do. The rest of the protocol's capabilities come when they are built.
+fn capabilities() -> ServerCaps {
+    ServerCaps::of(&[
+        ServerCapabilities::AcceptsStatus,
+        ServerCapabilities::OffersRemoteConfig,
+        ServerCapabilities::AcceptsEffectiveConfig,
+    ])
+}
+
+impl Hub {
+    /// Takes over what the store holds.
+    pub async fn load(store: Arc<dyn Store>) -> Result<Self, StoreError> {
+        let snapshot = store.load().await?;
+        let mut fleet = Fleet::default();
+        let catalogue = &mut fleet.catalogue;
+        for namespace in snapshot.namespaces {
+            catalogue.namespaces.insert(namespace.name.clone(), namespace);
+        }
+        let key = |metadata: &super::fleet::resource::Metadata| Key::new(&metadata.namespace, &metadata.name);
+        catalogue.groups = snapshot.groups.into_iter().map(|group| (key(&group.metadata), group)).collect();
+        catalogue.configs =
+            snapshot.configs.into_iter().map(|config| (key(&config.metadata), config)).collect();
+        for mut agent in snapshot.agents {
+            agent.resolve(&fleet.catalogue);
+            fleet.agents.insert(agent.view.instance_uid, agent);
+        }
+        if !fleet.catalogue.namespaces.contains_key(DEFAULT_NAMESPACE) {
+            let namespace = default_namespace(seconds(Timestamp::now()));
+            store.write(vec![Change::Namespace(namespace.clone())]).await?;
+            fleet.catalogue.namespaces.insert(DEFAULT_NAMESPACE.to_owned(), namespace);
+        }
+        let state = State {
+            fleet,
+            links: HashMap::new(),
+            dirty: BTreeSet::new(),
+            seen: BTreeSet::new(),
+            gone: BTreeSet::new(),
+        };
+        Ok(Self {
+            state: Mutex::new(state),
+            store,
+            turn: tokio::sync::Mutex::new(()),
+            events: broadcast::Sender::new(EVENTS),
+            metrics: Metrics::default(),
+            next_connection: AtomicU64::new(agents::HTTP + 1),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock was held has left whole values; going on beats stopping for all agents.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the fleet. The closure must be quick: agents wait for it.
+    pub fn look<T>(&self, at: impl FnOnce(&Fleet) -> T) -> T {
+        at(&self.lock().fleet)
+    }
+
+    pub fn watch(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Does what an operator asks: decides, makes it durable, then lets agents know.
+    pub async fn operate<T, E: From<StoreError>>(
+        &self,
+        plan: impl FnOnce(&Fleet, Timestamp) -> Result<Plan<T>, E>,
+    ) -> Result<T, E> {
+        let _turn = self.turn.lock().await;
+        let now = seconds(Timestamp::now());
+        let plan = self.look(|fleet| plan(fleet, now))?;
+        let deleted: Vec<_> = plan.changes.iter().filter_map(deleted_agent).collect();
+        self.store.write(plan.changes).await?;
+        let mut state = self.lock();
+        let State { fleet, links, dirty, seen, .. } = &mut *state;
+        let concerned = (plan.apply)(fleet, Timestamp::now());
+        for uid in deleted {
+            dirty.remove(&uid);
+            seen.remove(&uid);
+            self.tell(uid);
+        }
+        for uid in concerned {
+            dirty.insert(uid);
+            self.tell(uid);
+            if let Some(link) = links.get(&uid) {
+                link.wake.notify_one();
+            }
+        }
+        Ok(plan.output)
+    }
+
+    /// Nobody watching is no error.
+    fn tell(&self, uid: InstanceUid) {
+        let _ = self.events.send(Event { uid });
+    }
+
+    /// A number for a new WebSocket connection.
+    fn connection_id(&self) -> u64 {
+        self.next_connection.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+fn deleted_agent(change: &Change) -> Option<InstanceUid> {
+    if let Change::DeleteAgent(uid) = change { Some(*uid) } else { None }
+}
+
+/// What is shown to operators has no fractions of a second.
+#[must_use]
+pub fn seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+fn default_namespace(now: Timestamp) -> Namespace {
+    let created = Condition {
+        r#type: "Created".to_owned(),
+        last_transition_time: now,
+        status: ConditionStatus::True,
+        reason: "system".to_owned(),
+        message: "Namespace created".to_owned(),
+    };
+    Namespace { name: DEFAULT_NAMESPACE.to_owned(), created_at: now, conditions: vec![created] }
+}
+
+/// A stored copy of an agent.
+#[must_use]
+pub fn record(agent: &super::fleet::Agent) -> Change {
+    Change::Agent(Box::new(AgentRecord::of(agent)))
+}

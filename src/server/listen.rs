@@ -1,0 +1,152 @@
+//! Listening sockets of both planes: HTTP/1 with a deadline for headers, a bound on connections, and an orderly end.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, extract::Request};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+use tower::ServiceExt;
+
+/// The other end's address, in each request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// A client must have sent its headers by then.
+const HEADERS_WITHIN: Duration = Duration::from_secs(10);
+/// Connections of one listener at once; more wait in the kernel's queue.
+const CONNECTIONS: usize = 20_000;
+/// Exchanges under way at shutdown have so long to end.
+const DRAIN: Duration = Duration::from_secs(5);
+/// After a failed accept, which is mostly a lack of file descriptors.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+const BUFFER: usize = 16 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    #[error("{flag} {address} is no address; write host:port, such as 127.0.0.1:4320: {source}")]
+    Address { flag: &'static str, address: String, source: io::Error },
+    #[error(
+        "{flag} {address} is beyond loopback, where others could reach it without being authenticated; listen on \
+         127.0.0.1, or say {consent} if the network in front of it is trusted"
+    )]
+    Exposed { flag: &'static str, address: SocketAddr, consent: &'static str },
+    #[error(
+        "{flag} {address} is taken by another program; stop it (`ss -ltnp` shows which), or give another {flag}"
+    )]
+    Taken { flag: &'static str, address: SocketAddr },
+    #[error("cannot listen on {flag} {address}: {source}")]
+    Bind { flag: &'static str, address: SocketAddr, source: io::Error },
+}
+
+/// A place to listen, and the word by which an operator consents to its being open.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub flag: &'static str,
+    pub consent: &'static str,
+    pub consented: Consent,
+    pub address: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consent {
+    Loopback,
+    Anywhere,
+}
+
+impl Place {
+    pub async fn bind(&self) -> Result<(TcpListener, SocketAddr), ListenError> {
+        let flag = self.flag;
+        let wrong = |source| ListenError::Address { flag, address: self.address.clone(), source };
+        let mut found = tokio::net::lookup_host(&self.address).await.map_err(wrong)?;
+        let missing = || wrong(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+        let address = found.next().ok_or_else(missing)?;
+        if !address.ip().is_loopback() && self.consented == Consent::Loopback {
+            return Err(ListenError::Exposed { flag, address, consent: self.consent });
+        }
+        let bound = async {
+            let listener = TcpListener::bind(address).await?;
+            let local = listener.local_addr()?;
+            Ok((listener, local))
+        };
+        bound.await.map_err(|source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => ListenError::Taken { flag, address },
+            _ => ListenError::Bind { flag, address, source },
+        })
+    }
+}
+
+/// Resolves when the server is to stop (or its owner is gone).
+pub async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Serves until `stop` says so, then lets exchanges under way end.
+pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut tasks = JoinSet::new();
+    let (drain, draining) = watch::channel(());
+    loop {
+        let next = async {
+            // The semaphore is never closed, so there always is a slot some time.
+            let slot = slots.clone().acquire_owned().await.ok();
+            listener.accept().await.map(|(stream, peer)| (stream, peer, slot))
+        };
+        let accepted = tokio::select! {
+            accepted = next => accepted,
+            () = stopped(&mut stop) => break,
+        };
+        while tasks.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, peer, slot)) => {
+                let connection = exchange(stream, peer, router.clone(), draining.clone());
+                tasks.spawn(async move {
+                    connection.await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+    drop((listener, drain));
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, all).await.is_err() {
+        tracing::warn!("connections that did not end in time are cut");
+    }
+}
+
+/// One connection, with as many exchanges as the client wants.
+async fn exchange(stream: TcpStream, peer: SocketAddr, router: Router, mut draining: watch::Receiver<()>) {
+    let _ = stream.set_nodelay(true);
+    let service = router.map_request(move |mut request: Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        request.map(axum::body::Body::new)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_WITHIN)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .with_upgrades();
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = draining.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "connection ended badly");
+    }
+}

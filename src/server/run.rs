@@ -1,0 +1,145 @@
+//! Starting and stopping: the data directory, its lock, the store, both listeners; and the way back.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use super::{
+    accept::{self, Accept},
+    api::{self, Api},
+    auth::{
+        Auth, guard,
+        token::{Token, TokenError},
+    },
+    config::ConfigError,
+    hub::Hub,
+    listen::{self, ListenError, Place},
+    store::{StoreError, sqlite::SqliteStore},
+    web,
+};
+
+const DATABASE: &str = "server.db";
+const LOCK: &str = "lock";
+/// For all agents to be said goodbye to.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// What a server is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub opamp: Place,
+    pub api: Place,
+    pub data_dir: PathBuf,
+    pub message_limit: usize,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("cannot use the data directory {path}: {source}; give one that can be written with --data-dir")]
+    DataDir { path: PathBuf, source: io::Error },
+    #[error("another opamp-server uses the data directory {path}; stop it, or give another --data-dir")]
+    Locked { path: PathBuf },
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ServerError {
+    /// The program's exit code for it.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_)
+            | Self::DataDir { .. }
+            | Self::Token(_)
+            | Self::Listen(ListenError::Address { .. } | ListenError::Exposed { .. }) => 78,
+            Self::Locked { .. } | Self::Store(StoreError::Locked { .. }) => 75,
+            Self::Listen(ListenError::Taken { .. } | ListenError::Bind { .. }) | Self::Store(_) => 1,
+        }
+    }
+}
+
+/// A server that runs.
+pub struct Server {
+    pub opamp: SocketAddr,
+    pub api: SocketAddr,
+    hub: Arc<Hub>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    open: mpsc::Receiver<()>,
+    /// Held while the server runs.
+    _lock: File,
+}
+
+impl Server {
+    pub async fn start(options: &Options) -> Result<Self, ServerError> {
+        let lock = take_data_dir(&options.data_dir)?;
+        let token = Token::load_or_create(&options.data_dir)?;
+        let (opamp_listener, opamp) = options.opamp.bind().await?;
+        let (api_listener, api_address) = options.api.bind().await?;
+        let store = SqliteStore::open(&options.data_dir.join(DATABASE))?;
+        let hub = Arc::new(Hub::load(Arc::new(store)).await?);
+        let (stop, stopping) = watch::channel(false);
+        let (guard, open) = mpsc::channel(1);
+
+        let accept =
+            Accept { hub: hub.clone(), limit: options.message_limit, stop: stopping.clone(), open: guard };
+        let auth = Arc::new(Auth::new(&token));
+        let api = Api { hub: hub.clone(), stop: stopping.clone() };
+        let operators = api::protected(api.clone(), auth.clone())
+            .merge(api::open(api))
+            .merge(web::router(auth))
+            .layer(axum::middleware::from_fn(guard::harden));
+        let tasks = vec![
+            tokio::spawn(hub.clone().keep(stopping.clone())),
+            tokio::spawn(listen::serve(opamp_listener, accept::router(accept), stopping.clone())),
+            tokio::spawn(listen::serve(api_listener, operators, stopping)),
+        ];
+        tracing::info!(address = %opamp, "agents may connect");
+        tracing::info!(page = %format!("http://{api_address}/"), "operators may connect");
+        Ok(Self { opamp, api: api_address, hub, stop, tasks, open, _lock: lock })
+    }
+
+    /// Says goodbye to everyone, then writes what is not written yet.
+    pub async fn stop(mut self) -> Result<(), ServerError> {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            // A task that panicked has logged it; the others still end in order.
+            let _ = task.await;
+        }
+        if timeout(GOODBYE, self.open.recv()).await.is_err() {
+            tracing::warn!("some agents did not answer the goodbye");
+        }
+        self.hub.close().await?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Makes the directory if needed, and sees that no other server uses it.
+fn take_data_dir(path: &Path) -> Result<File, ServerError> {
+    let unusable = |source| ServerError::DataDir { path: path.to_owned(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
+    let lock = File::options().create(true).append(true).open(path.join(LOCK)).map_err(unusable)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(ServerError::Locked { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
+    }
+}
