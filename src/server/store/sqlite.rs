@@ -35,6 +35,7 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens or makes the file, brings its schema up to date, and starts the writer.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        make_private(path).map_err(|source| StoreError::Make { path: path.to_owned(), source })?;
         let mut connection =
             Connection::open(path).map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
         prepare(&mut connection, path)?;
