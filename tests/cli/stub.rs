@@ -13,21 +13,21 @@ use axum::routing::get;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
-pub(crate) const TOKEN: &str = "stub-token-0123456789";
+pub(super) const TOKEN: &str = "stub-token-0123456789";
 
 /// Objects by `kind/name`, the calls that came in, and what agents answer when they are given a config.
 #[derive(Default)]
-pub(crate) struct World {
-    pub(crate) objects: BTreeMap<String, Value>,
-    pub(crate) calls: Vec<String>,
+pub(super) struct World {
+    pub(super) objects: BTreeMap<String, Value>,
+    pub(super) calls: Vec<String>,
     /// What each agent says of a new config; nothing when it is silent.
-    pub(crate) verdict: Option<(&'static str, &'static str)>,
+    pub(super) verdict: Option<(&'static str, &'static str)>,
 }
 
-pub(crate) struct Stub {
-    pub(crate) url: String,
-    pub(crate) world: Arc<Mutex<World>>,
-    pub(crate) events: broadcast::Sender<String>,
+pub(super) struct Stub {
+    pub(super) url: String,
+    pub(super) world: Arc<Mutex<World>>,
+    pub(super) events: broadcast::Sender<String>,
     home: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
 }
@@ -37,13 +37,13 @@ struct Shared(Arc<Mutex<World>>, broadcast::Sender<String>);
 
 /// What `opampctl` said.
 #[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) code: i32,
-    pub(crate) out: String,
-    pub(crate) err: String,
+pub(super) struct Said {
+    pub(super) code: i32,
+    pub(super) out: String,
+    pub(super) err: String,
 }
 
-pub(crate) fn agent(uid: &str, name: &str) -> Value {
+pub(super) fn agent(uid: &str, name: &str) -> Value {
     json!({
         "metadata": {"instanceUid": uid, "namespace": "default", "type": "otelcol", "description": {
             "identifyingAttributes": {"service.name": name, "service.version": "0.149.0"},
@@ -55,7 +55,7 @@ pub(crate) fn agent(uid: &str, name: &str) -> Value {
 }
 
 impl Stub {
-    pub(crate) fn start() -> Self {
+    pub(super) fn start() -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -69,7 +69,7 @@ impl Stub {
         Self { url, world, events, home, _runtime: runtime }
     }
 
-    pub(crate) fn with_agents(names: &[(&str, &str)]) -> Self {
+    pub(super) fn with_agents(names: &[(&str, &str)]) -> Self {
         let stub = Self::start();
         for (uid, name) in names {
             stub.world.lock().unwrap().objects.insert(format!("agents/{uid}"), agent(uid, name));
@@ -77,40 +77,40 @@ impl Stub {
         stub
     }
 
-    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+    pub(super) fn file(&self, name: &str, text: &str) -> String {
         let path = self.home.path().join(name);
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
     /// `opampctl` with this server and a good token, and nothing of the person's own environment.
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = bare(self.home.path());
         command.args(["--server", &self.url, "--token-file"]).arg(self.home.path().join("token"));
         command.args(arguments);
         command
     }
 
-    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
+    pub(super) fn run(&self, arguments: &[&str]) -> Said {
         said(self.command(arguments).output().unwrap())
     }
 
-    pub(crate) fn home(&self) -> &std::path::Path {
+    pub(super) fn home(&self) -> &std::path::Path {
         self.home.path()
     }
 
-    pub(crate) fn calls(&self) -> Vec<String> {
+    pub(super) fn calls(&self) -> Vec<String> {
         std::mem::take(&mut self.world.lock().unwrap().calls)
     }
 }
 
-pub(crate) fn bare(home: &std::path::Path) -> Command {
+pub(super) fn bare(home: &std::path::Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_opampctl"));
     command.env_clear().env("HOME", home).stdin(Stdio::null());
     command
 }
 
-pub(crate) fn said(output: Output) -> Said {
+pub(super) fn said(output: Output) -> Said {
     Said {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8(output.stdout).unwrap(),
