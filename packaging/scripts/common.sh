@@ -67,13 +67,15 @@ need_go() {
         die 69 "Go $wanted or newer is needed $1, this is $have; see https://go.dev/dl/"
 }
 
-# with_ticks TEXT COMMAND...: says every ten seconds that a silent command is still at work
+# with_ticks TEXT COMMAND...: says every $TICK seconds (10) that a silent command is still at work, on the standard
+# error that this shell began with, wherever the command's own goes
+exec {terminal}>&2
 with_ticks() {
     local text=$1 start=$SECONDS ticker status=0
     shift
     (
-        while sleep 10; do say "  $text, $((SECONDS - start)) s"; done
-    ) >&2 9>&- &
+        while sleep "${TICK:-10}"; do printf '  %s, %d s\n' "$text" $((SECONDS - start)) >&"$terminal"; done
+    ) > /dev/null 2>&1 9>&- &
     ticker=$!
     "$@" || status=$?
     kill "$ticker" 2> /dev/null || true
