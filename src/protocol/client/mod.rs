@@ -20,6 +20,9 @@
 //! as unsent.
 
 mod receive;
+#[cfg(test)]
+mod tests;
+
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
@@ -176,6 +179,15 @@ impl Client {
         }
     }
 
+    /// The last message was too large to send, or for the server to take: it is not sent again (C-LM-07,
+    /// C-LM-13).
+    pub const fn undeliverable(&mut self) {
+        self.unconfirmed = Parts::NONE;
+        if let Phase::Online { in_flight, .. } = &mut self.phase {
+            *in_flight = false;
+        }
+    }
+
     /// Says goodbye if there is somebody to say it to (C-AD-01, C-WS-01), and ends.
     pub fn shutdown(&mut self, now: Duration) {
         match self.phase {
@@ -251,8 +263,10 @@ impl Client {
         self.phase = Phase::Waiting { until: now + self.backoff.next(why) };
     }
 
+    /// The last message carries what changed and was not said yet.
     fn say_goodbye(&mut self, now: Duration) {
         let mut message = self.message(now);
+        self.report.copy_into(self.to_report(), &mut message);
         message.agent_disconnect = Some(AgentDisconnect {});
         self.effects.push_back(Effect::Send(Box::new(message)));
         self.effects.push_back(Effect::Close);

@@ -6,6 +6,9 @@
 //! the view; the caller then computes what it wants of the agent, and [`Session::reply`] says it.
 //! [`Session::push`] says it unprompted, when what is wanted changed.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use super::report::{Part, Parts, Report, carried};
@@ -23,7 +26,9 @@ use crate::wire::{
 #[derive(Clone, Debug, PartialEq)]
 pub struct AgentView {
     pub instance_uid: InstanceUid,
-    /// Of the last message that was processed; `None` for an agent never heard from.
+    /// Of the last message that was processed; `None` for an agent never heard from, and while something that
+    /// the agent said is known to be missing here. Kept with the rest, so a lost request for the full state
+    /// is made again by the next session.
     pub sequence_num: Option<u64>,
     pub capabilities: AgentCaps,
     pub report: Report,
@@ -87,23 +92,63 @@ pub struct NotSupported;
 #[derive(Clone, Debug)]
 pub struct Session {
     caps: ServerCaps,
+    /// How often the same is asked or offered before the agent shows that it heard.
+    attempts: u8,
     greeted: bool,
-    state_lost: bool,
-    asked_components: Option<Vec<u8>>,
-    offered: Option<Vec<u8>>,
-    offer_due: bool,
+    last_sequence_num: Option<u64>,
+    asked_state: u8,
+    asked_components: Said,
+    offered: Said,
 }
 
+/// A hash that was named to the agent, and how often.
+#[derive(Clone, Debug, Default)]
+struct Said {
+    hash: Vec<u8>,
+    times: u8,
+}
+
+impl Said {
+    /// Whether to say it once more; counts it if so.
+    fn again(&mut self, hash: &[u8], attempts: u8) -> bool {
+        if self.hash != hash {
+            *self = Self { hash: hash.to_vec(), times: 0 };
+        }
+        let due = self.times < attempts;
+        self.times += u8::from(due);
+        due
+    }
+}
+
+/// On a WebSocket what was sent arrives, or the connection ends and so does the session.
+const ATTEMPTS_WEBSOCKET: u8 = 1;
+/// Over plain HTTP an answer may be lost without a trace. The bound is against an agent that never complies.
+const ATTEMPTS_HTTP: u8 = 16;
+/// An agent that starts counts from 0 or 1, and says all there is.
+const FIRST_SEQUENCE_NUM: u64 = 1;
+
 impl Session {
+    /// For one WebSocket connection.
     #[must_use]
-    pub const fn new(caps: ServerCaps) -> Self {
+    pub fn new(caps: ServerCaps) -> Self {
+        Self::with_attempts(caps, ATTEMPTS_WEBSOCKET)
+    }
+
+    /// For an agent that polls over plain HTTP, across its requests.
+    #[must_use]
+    pub fn over_http(caps: ServerCaps) -> Self {
+        Self::with_attempts(caps, ATTEMPTS_HTTP)
+    }
+
+    fn with_attempts(caps: ServerCaps, attempts: u8) -> Self {
         Self {
             caps,
+            attempts,
             greeted: false,
-            state_lost: false,
-            asked_components: None,
-            offered: None,
-            offer_due: true,
+            last_sequence_num: None,
+            asked_state: 0,
+            asked_components: Said::default(),
+            offered: Said::default(),
         }
     }
 
@@ -113,23 +158,40 @@ impl Session {
         if !caps.is_unspecified() {
             view.capabilities = caps;
         }
-        let parts = carried(&message);
-        let expected = view.sequence_num.map(|last| last.wrapping_add(1));
-        let gap = expected != Some(message.sequence_num);
-        view.sequence_num = Some(message.sequence_num);
-        if gap && !is_complete(view.capabilities, parts) {
-            self.state_lost = true;
+        let gap = self.follow(view, message.sequence_num, carried(&message));
+        let changed = view.report.take_from(&mut message);
+        // A new status that names another hash than the wanted one is a reason to offer (S-RC-03).
+        if changed.has(Part::RemoteConfigStatus) {
+            self.offered = Said::default();
         }
-        // A status that names another hash than the wanted one is a reason to offer (S-RC-03).
-        self.offer_due |= parts.has(Part::RemoteConfigStatus);
         Received {
-            changed: view.report.take_from(&mut message),
+            changed,
             gap,
             disconnect: message.agent_disconnect.is_some(),
             wants_uid: message.flags & 1 != 0,
             custom_message: message.custom_message,
             connection_settings_request: message.connection_settings_request,
         }
+    }
+
+    /// Notices that something is missing, or that this message brings all of it. Says whether there was a gap.
+    fn follow(&mut self, view: &mut AgentView, sequence_num: u64, parts: Parts) -> bool {
+        let last = self.last_sequence_num.replace(sequence_num).or(view.sequence_num);
+        let gap = last.map(|last| last.wrapping_add(1)) != Some(sequence_num);
+        let missing = gap || view.sequence_num.is_none();
+        let all = Parts::of_agent(view.capabilities).and(Parts::of_server(self.caps));
+        let needed = if sequence_num <= FIRST_SEQUENCE_NUM || self.asked_state > 0 {
+            // Some parts may not exist yet, and come when they do (N12).
+            all.minus(optional())
+        } else {
+            all
+        };
+        let complete = needed.minus(parts).is_empty();
+        if complete {
+            self.asked_state = 0;
+        }
+        view.sequence_num = (!missing || complete).then_some(sequence_num);
+        gap
     }
 
     /// The answer to the message just received. There is always one (S-SQ-04), be it empty (S-SQ-05).
@@ -139,7 +201,8 @@ impl Session {
             reply.capabilities = self.caps.bits();
             self.greeted = true;
         }
-        if std::mem::take(&mut self.state_lost) {
+        if view.sequence_num.is_none() && self.asked_state < self.attempts {
+            self.asked_state += 1;
             reply.flags |= ServerToAgentFlags::ReportFullState as u64;
         }
         if self.lacks_components(view, desired) {
@@ -185,15 +248,11 @@ impl Session {
     /// The wanted config, if the agent takes one, does not report it already, and was not offered it since.
     fn offer<'a>(&mut self, view: &AgentView, desired: &Desired<'a>) -> Option<&'a AgentRemoteConfig> {
         let wanted = desired.remote_config?;
-        let due = std::mem::take(&mut self.offer_due) || self.offered.as_ref() != Some(&wanted.config_hash);
-        if !due || !view.capabilities.has(AgentCapabilities::AcceptsRemoteConfig) {
+        let takes = view.capabilities.has(AgentCapabilities::AcceptsRemoteConfig);
+        if !takes || view.reported_config_hash() == Some(&*wanted.config_hash) {
             return None;
         }
-        if view.reported_config_hash() == Some(&*wanted.config_hash) {
-            return None;
-        }
-        self.offered = Some(wanted.config_hash.clone());
-        Some(wanted)
+        self.offered.again(&wanted.config_hash, self.attempts).then_some(wanted)
     }
 
     /// Whether the map behind the reported hash is known neither from this agent nor from another.
@@ -202,33 +261,30 @@ impl Session {
             return false;
         }
         let Some(reported) = &mut view.report.available_components else { return false };
-        if !reported.components.is_empty() || self.asked_components.as_ref() == Some(&reported.hash) {
+        if !reported.components.is_empty() {
             return false;
         }
         if let Some(known) = desired.components.and_then(|store| store.by_hash(&reported.hash)) {
             reported.components = known;
             return false;
         }
-        self.asked_components = Some(reported.hash.clone());
-        true
+        self.asked_components.again(&reported.hash, self.attempts)
     }
 }
 
-/// Whether a message says enough that nothing before it is missed (N12). The effective config and the states
-/// of packages and connection settings may not exist yet, and come when they do.
-fn is_complete(caps: AgentCaps, parts: Parts) -> bool {
-    let mut needed = Parts::of_agent(caps);
-    for optional in [
+/// Parts that an agent may have nothing to say about yet.
+fn optional() -> Parts {
+    let mut parts = Parts::NONE;
+    for part in [
         Part::EffectiveConfig,
+        Part::RemoteConfigStatus,
         Part::PackageStatuses,
         Part::CustomCapabilities,
         Part::ConnectionSettingsStatus,
     ] {
-        let mut one = Parts::NONE;
-        one.insert(optional);
-        needed = needed.minus(one);
+        parts.insert(part);
     }
-    needed.minus(parts).is_empty()
+    parts
 }
 
 /// An answer to a message that could not be processed (S-TH-04, S-TH-05); nothing else goes with it (S-HL-03).

@@ -1,0 +1,95 @@
+//! Refusals, another identity, and the last message.
+
+use super::*;
+
+#[test]
+fn c_th_03_04_unavailable_closes_waits_as_told_and_resumes() {
+    let mut client = online(Link::WebSocket);
+    client.set_health(healthy(false));
+    assert_eq!(sent(&mut client, at(1)).len(), 1);
+    client.received(error(ServerErrorResponseType::Unavailable, Some(at(100))), at(1));
+    assert!(matches!(*effects(&mut client, at(1)), [Effect::Event(Event::Refused(_)), Effect::Close]));
+    let until = client.poll_timeout().unwrap();
+    assert!((at(101)..=at(121)).contains(&until), "{until:?}");
+    dial(&mut client, until);
+    assert!(sent(&mut client, until)[0].health.is_some(), "c_sq_19");
+}
+
+#[test]
+fn c_th_05_08_unavailable_without_a_hint_waits_thirty_seconds_at_least() {
+    let mut client = online(Link::WebSocket);
+    client.received(error(ServerErrorResponseType::Unavailable, None), at(1));
+    assert!(client.poll_timeout().unwrap() >= at(31));
+}
+
+#[test]
+fn c_th_09_10_a_refused_message_is_not_sent_again() {
+    for kind in [ServerErrorResponseType::BadRequest, ServerErrorResponseType::Unknown] {
+        let mut client = online(Link::WebSocket);
+        client.set_health(healthy(false));
+        assert_eq!(sent(&mut client, at(1)).len(), 1);
+        client.received(error(kind, None), at(1));
+        assert!(matches!(*effects(&mut client, at(1)), [Effect::Event(Event::Refused(_))]));
+        client.disconnected(Retry::Lost, at(2));
+        let until = client.poll_timeout().unwrap();
+        dial(&mut client, until);
+        assert!(bare(&sent(&mut client, until)[0]));
+    }
+}
+
+#[test]
+fn c_id_07_a_new_uid_is_used_from_then_on() {
+    let mut client = online(Link::WebSocket);
+    let identification = |bytes: Vec<u8>| ServerToAgent {
+        agent_identification: Some(AgentIdentification { new_instance_uid: bytes }),
+        ..reply()
+    };
+    client.received(identification(vec![1; 5]), at(1));
+    assert!(matches!(*effects(&mut client, at(1)), [Effect::Event(Event::Ignored(_))]));
+    client.received(identification(OTHER.to_vec()), at(1));
+    let got = effects(&mut client, at(1));
+    assert_eq!(got[0], Effect::Event(Event::InstanceUid(OTHER)));
+    let Effect::Send(message) = &got[1] else { panic!("{got:?}") };
+    assert_eq!(message.instance_uid, OTHER.to_vec());
+    assert!(carried(message).has(Part::Description), "the server knows nothing of the new uid");
+}
+
+#[test]
+fn b_ws_07_a_message_for_another_uid_is_ignored() {
+    let mut client = online(Link::WebSocket);
+    let flags = ServerToAgentFlags::ReportFullState as u64;
+    client.received(ServerToAgent { instance_uid: OTHER.to_vec(), flags, ..reply() }, at(1));
+    assert!(matches!(*effects(&mut client, at(1)), [Effect::Event(Event::Ignored(_))]));
+}
+
+#[test]
+fn c_ad_01_c_ws_01_02_goodbye_with_the_last_changes_then_close() {
+    let mut client = online(Link::WebSocket);
+    client.set_health(healthy(false));
+    client.shutdown(at(1));
+    let last = effects(&mut client, at(1));
+    let [Effect::Send(message), Effect::Close] = &*last else { panic!("{last:?}") };
+    assert!(message.agent_disconnect.is_some() && message.health == Some(healthy(false)));
+    assert!(client.is_stopped());
+}
+
+#[test]
+fn c_ad_01_c_ht_05_10_over_http_the_goodbye_waits_for_the_response() {
+    let mut client = online(Link::Http);
+    client.set_health(healthy(false));
+    assert_eq!(sent(&mut client, at(1)).len(), 1);
+    client.shutdown(at(1));
+    assert_eq!(effects(&mut client, at(1)), []);
+    client.received(reply(), at(2));
+    let last = effects(&mut client, at(2));
+    let [Effect::Send(message), Effect::Close] = &*last else { panic!("{last:?}") };
+    assert!(message.agent_disconnect.is_some());
+}
+
+#[test]
+fn c_ad_01_without_a_connection_there_is_nobody_to_say_goodbye_to() {
+    let mut client = client_with(Link::WebSocket, capabilities());
+    client.shutdown(at(0));
+    assert_eq!(effects(&mut client, at(0)), [Effect::Close]);
+    assert!(client.is_stopped());
+}
