@@ -13,14 +13,17 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_tungstenite::{
     accept_hdr_async_with_config,
     tungstenite::{
         Error,
         handshake::server::{ErrorResponse, Request, Response},
-        http::{StatusCode, header::ORIGIN},
+        http::{
+            StatusCode,
+            header::{AUTHORIZATION, HeaderValue, ORIGIN},
+        },
     },
 };
 
@@ -36,6 +39,8 @@ use crate::wire::{
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 /// Handshakes under way at once; more wait in the kernel.
 const HANDSHAKES: usize = 8;
+/// Without a free descriptor each attempt fails at once; this keeps a caller's loop from spinning (F-87).
+const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// A connection was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +58,7 @@ pub enum AcceptError {
 pub struct Listener {
     listener: TcpListener,
     address: SocketAddr,
+    authorization: Option<HeaderValue>,
     handshakes: JoinSet<Result<AgentLink, AcceptError>>,
 }
 
@@ -61,7 +67,14 @@ impl Listener {
     pub async fn bind(port: u16) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, handshakes: JoinSet::new() })
+        Ok(Self { listener, address, authorization: None, handshakes: JoinSet::new() })
+    }
+
+    /// Serves only agents whose `Authorization` header has this value; others are answered 401.
+    #[must_use]
+    pub fn requiring(mut self, authorization: HeaderValue) -> Self {
+        self.authorization = Some(authorization);
+        self
     }
 
     /// What an agent dials.
@@ -79,56 +92,77 @@ impl Listener {
                     return done.unwrap_or(Err(AcceptError::TimedOut));
                 }
                 taken = self.listener.accept(), if self.handshakes.len() < HANDSHAKES => {
-                    let (stream, _) = taken.map_err(AcceptError::Accept)?;
-                    self.handshakes.spawn(handshake(stream));
+                    match taken {
+                        Ok((stream, peer)) => {
+                            self.handshakes.spawn(handshake(stream, peer, self.authorization.clone()));
+                        }
+                        Err(error) => {
+                            sleep(AFTER_FAILURE).await;
+                            return Err(AcceptError::Accept(error));
+                        }
+                    }
                 }
             }
         }
     }
 }
 
-async fn handshake(stream: TcpStream) -> Result<AgentLink, AcceptError> {
+async fn handshake(
+    stream: TcpStream,
+    peer: SocketAddr,
+    authorization: Option<HeaderValue>,
+) -> Result<AgentLink, AcceptError> {
     stream.set_nodelay(true).map_err(AcceptError::Accept)?;
     let limits = Limits::default();
     let stream: Box<dyn Io> = Box::new(stream);
+    #[allow(clippy::result_large_err, reason = "the signature is the library's")]
+    let admit = |request: &Request, response: Response| match refusal(request, authorization.as_ref()) {
+        None => Ok(response),
+        Some(status) => {
+            let mut answer = ErrorResponse::new(None);
+            *answer.status_mut() = status;
+            Err(answer)
+        }
+    };
     let shaken = accept_hdr_async_with_config(stream, admit, Some(frames::config(limits)));
     match timeout(HANDSHAKE_WITHIN, shaken).await {
-        Ok(Ok(socket)) => Ok(AgentLink(Frames::new(socket, limits))),
+        Ok(Ok(socket)) => Ok(AgentLink { frames: Frames::new(socket, limits), peer }),
         Ok(Err(error)) => Err(AcceptError::Handshake(Box::new(error))),
         Err(_) => Err(AcceptError::TimedOut),
     }
 }
 
-#[allow(clippy::result_large_err, reason = "the signature is the library's")]
-fn admit(request: &Request, response: Response) -> Result<Response, ErrorResponse> {
-    let refused = if request.uri().path() != DEFAULT_PATH {
-        StatusCode::NOT_FOUND
-    } else if request.headers().contains_key(ORIGIN) {
-        StatusCode::FORBIDDEN
-    } else {
-        return Ok(response);
-    };
-    let mut answer = ErrorResponse::new(None);
-    *answer.status_mut() = refused;
-    Err(answer)
+fn refusal(request: &Request, authorization: Option<&HeaderValue>) -> Option<StatusCode> {
+    if request.uri().path() != DEFAULT_PATH {
+        return Some(StatusCode::NOT_FOUND);
+    }
+    if request.headers().contains_key(ORIGIN) {
+        return Some(StatusCode::FORBIDDEN);
+    }
+    let wanted = authorization.is_some() && request.headers().get(AUTHORIZATION) != authorization;
+    wanted.then_some(StatusCode::UNAUTHORIZED)
 }
 
 /// A connection from an agent.
 #[derive(Debug)]
-pub struct AgentLink(Frames);
+pub struct AgentLink {
+    frames: Frames,
+    /// Where it came from, for the log.
+    pub peer: SocketAddr,
+}
 
 impl AgentLink {
     /// The next message. May be cancelled and called again.
     pub async fn recv(&mut self) -> Result<AgentToServer, LinkEnd> {
-        self.0.recv().await
+        self.frames.recv().await
     }
 
     pub async fn send(&mut self, message: &ServerToAgent) -> Result<(), LinkEnd> {
-        self.0.send(message).await
+        self.frames.send(message).await
     }
 
     /// The closing handshake, bounded (S-WS-01).
     pub async fn close(&mut self) {
-        self.0.close().await;
+        self.frames.close().await;
     }
 }

@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{
     LinkEnd, Target,
-    http::HttpLink,
+    http::{ExchangeError, HttpLink},
     ws::{self, WsLink},
 };
 use crate::{
@@ -55,6 +55,7 @@ pub enum Update {
 /// What the owner of the agent is told.
 #[derive(Debug)]
 pub enum Notice {
+    /// The connection stands; over plain HTTP: the first answer came.
     Connected,
     /// With the reason, for people.
     Disconnected(String),
@@ -134,7 +135,7 @@ pub fn spawn(client: Client, target: Target, clock: Clock) -> (ClientHandle, mps
 enum Link {
     None,
     Ws(Box<WsLink>),
-    Http(Box<HttpLink>),
+    Http { link: Box<HttpLink>, answered: bool },
 }
 
 struct Shell {
@@ -203,14 +204,16 @@ impl Shell {
             }
         } else {
             HttpLink::new(&self.target)
-                .map(|link| Link::Http(Box::new(link)))
+                .map(|link| Link::Http { link: Box::new(link), answered: false })
                 .map_err(|error| (error.retry(), error.to_string()))
         };
         match dialled {
             Ok(link) => {
                 self.link = link;
                 self.client.connected((self.clock)());
-                self.tell(Notice::Connected).await;
+                if matches!(self.link, Link::Ws(_)) {
+                    self.tell(Notice::Connected).await;
+                }
             }
             Err((retry, why)) => self.lost(retry, why).await,
         }
@@ -221,16 +224,29 @@ impl Shell {
             Link::None => {}
             Link::Ws(link) => match link.send(message).await {
                 Ok(()) => {}
-                Err(LinkEnd::NotSent(error)) => {
-                    tracing::error!(%error, "a message to the server was dropped");
-                }
+                Err(LinkEnd::NotSent(error)) => self.dropped(&error),
                 Err(end) => self.lost(Retry::Lost, end.to_string()).await,
             },
-            Link::Http(link) => match link.exchange(message).await {
-                Ok(answer) => self.client.received(answer, (self.clock)()),
+            Link::Http { link, answered } => match link.exchange(message).await {
+                Ok(answer) => {
+                    let first = !std::mem::replace(answered, true);
+                    self.client.received(answer, (self.clock)());
+                    if first {
+                        self.tell(Notice::Connected).await;
+                    }
+                }
+                Err(error @ (ExchangeError::NotSent { .. } | ExchangeError::TooLargeForServer { .. })) => {
+                    self.dropped(&error);
+                }
                 Err(error) => self.lost(error.retry(), error.to_string()).await,
             },
         }
+    }
+
+    /// Recorded, and not sent again (C-LM-06, C-LM-07, C-LM-14).
+    fn dropped(&mut self, error: &dyn std::fmt::Display) {
+        tracing::error!(%error, "a message to the server was dropped");
+        self.client.undeliverable();
     }
 
     async fn close(&mut self) {
@@ -252,7 +268,7 @@ impl Shell {
         let message = async {
             match &mut self.link {
                 Link::Ws(link) => link.recv().await,
-                Link::None | Link::Http(_) => std::future::pending().await,
+                Link::None | Link::Http { .. } => std::future::pending().await,
             }
         };
         tokio::select! {

@@ -128,6 +128,10 @@ impl Frames {
                 self.refuse(CloseCode::Size, "message over the limit").await;
                 LinkEnd::TooLarge { limit: max_size }
             }
+            Error::Utf8(_) => {
+                self.refuse(CloseCode::Unsupported, "OpAMP messages are binary").await;
+                LinkEnd::Text
+            }
             Error::ConnectionClosed | Error::AlreadyClosed => LinkEnd::Closed { reason: String::new() },
             other => LinkEnd::Broken(Box::new(other)),
         }

@@ -68,6 +68,8 @@ impl HttpLink {
         let mut builder = Client::builder()
             .http1_only()
             .no_gzip()
+            // A redirect would carry the credentials to another place.
+            .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_WITHIN)
             .timeout(EXCHANGE_WITHIN)
             .pool_max_idle_per_host(1);
