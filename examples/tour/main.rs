@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use nix::sys::signal::{SigSet, Signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 use stand::Stand;
 use steps::{Sabotage, Tour};
@@ -39,13 +39,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let signals = stop_signals();
-    // Before any thread is there: the one that waits below gets them, nobody is killed by them.
-    if let Err(e) = signals.thread_block() {
-        eprintln!("cannot block signals: {e}");
-        return ExitCode::FAILURE;
-    }
-    match if args.once { once(&args, signals) } else { stay(&args, &signals) } {
+    match if args.once { once(&args) } else { stay(&args) } {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("{e:#}");
@@ -54,20 +48,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn stop_signals() -> SigSet {
-    let mut signals = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        signals.add(signal);
-    }
-    signals
+/// Returns the name of the first signal that asks us to stop. Handled and not blocked, since children inherit a block.
+fn stop_signal() -> Result<&'static str> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        Ok(tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+            _ = hangup.recv() => "SIGHUP",
+        })
+    })
 }
 
-fn once(args: &Args, signals: SigSet) -> Result<()> {
+fn once(args: &Args) -> Result<()> {
     let sabotage = Sabotage::from_environment()?;
     let mut stand = Stand::new(&args.programs, &args.collector)?;
     let emergency = stand.emergency_stop();
     std::thread::spawn(move || {
-        let signal = signals.wait();
+        let signal = stop_signal();
         emergency.stop();
         eprintln!("stopped by {signal:?}; every process of the tour was killed");
         std::process::exit(130);
@@ -87,12 +88,16 @@ fn once(args: &Args, signals: SigSet) -> Result<()> {
             println!("MISSED after {rows} good rows: {miss:#}");
             stand.print_logs();
             stand.stop().context("and stopping failed")?;
+            if sabotage != Sabotage::None {
+                stand.remove();
+                bail!("the tour failed, as it was made to");
+            }
             bail!("the tour failed; its directory is {}", stand.dir().display())
         }
     }
 }
 
-fn stay(args: &Args, signals: &SigSet) -> Result<()> {
+fn stay(args: &Args) -> Result<()> {
     let mut stand = Stand::new(&args.programs, &args.collector)?;
     let started = stand.start_server().and_then(|()| stand.start_supervisor());
     if let Err(e) = started {
@@ -110,7 +115,7 @@ fn stay(args: &Args, signals: &SigSet) -> Result<()> {
         stand.pipeline_file().display()
     );
     println!("Ctrl-C stops everything.");
-    let signal = signals.wait().context("cannot wait for a signal")?;
+    let signal = stop_signal().context("cannot wait for a signal")?;
     println!("{signal}: stopping the supervisor with its Collector, then the server");
     stand.stop()?;
     stand.remove();

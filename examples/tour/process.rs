@@ -59,12 +59,13 @@ impl Program {
     /// SIGTERM, then the exit status; SIGKILL at the deadline.
     pub(super) fn terminate(&mut self, deadline: Duration) -> Result<ExitStatus> {
         self.signal(Signal::SIGTERM)?;
+        // In case it was stopped, by us or a person.
+        self.signal(Signal::SIGCONT)?;
         let name = self.name;
         let ended = until(deadline, &format!("{name} stops after SIGTERM"), || {
             self.child.try_wait()?.with_context(|| format!("{name} still runs"))
         });
         if ended.is_err() {
-            let _ = self.signal(Signal::SIGCONT);
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

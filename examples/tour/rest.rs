@@ -67,6 +67,18 @@ impl Agent {
         self.0.pointer("/status/componentHealth/healthy") == Some(&Value::Bool(true))
     }
 
+    /// The names of the parts whose health is told apart. Only the opamp extension tells them; a Collector without it
+    /// is healthy or not as a whole.
+    pub(super) fn health_tree(&self) -> Result<String> {
+        let extension = "/status/availableComponents/components/extensions/components/opamp";
+        let parts = self.0.pointer("/status/componentHealth/components").and_then(Value::as_object);
+        match parts {
+            Some(parts) => Ok(parts.keys().map(String::as_str).collect::<Vec<_>>().join(" ")),
+            None if self.0.pointer(extension).is_none() => Ok("as a whole".to_owned()),
+            None => bail!("the agent's health has no parts"),
+        }
+    }
+
     /// Every effective config of the agent as one text.
     pub(super) fn effective_config(&self) -> String {
         let map = self.0.pointer("/status/effectiveConfig/configMap/configMap").and_then(Value::as_object);

@@ -74,8 +74,7 @@ impl Stand {
         let storage = serde_json::to_string(&dir.join("supervisor"))?;
         let base = serde_json::to_string(&dir.join("base.yaml"))?;
         let supervisor = format!(
-            "server:\n  endpoint: ws://{opamp}/v1/opamp\ncapabilities:\n  accepts_remote_config: true\n  \
-             reports_remote_config: true\n  accepts_restart_command: true\n  reports_available_components: true\n\
+            "server:\n  endpoint: ws://{opamp}/v1/opamp\ncapabilities:\n  accepts_remote_config: true\n  accepts_restart_command: true\n  reports_available_components: true\n\
              agent:\n  executable: {collector}\n  config_files: [{base}]\n  description:\n    \
              non_identifying_attributes:\n      deployment.environment.name: quickstart\n\
              storage:\n  directory: {storage}\n"

@@ -114,16 +114,21 @@ impl<'a> Tour<'a> {
         let (file, told) = (self.stand.pipeline_file(), Instant::now());
         self.push(&file, "pipeline")?;
         let took = told.elapsed().as_millis();
-        let agent = until(SOON, "the effective config shows the pipeline, and it is healthy", || {
-            let agent = self.agent()?;
-            let effective = agent.effective_config();
-            ensure!(effective.contains("debug/tour"), "the effective config lacks debug/tour:\n{effective}");
-            ensure!(agent.healthy(), "it is not healthy");
-            Ok(agent)
-        })?;
+        let (agent, tree) =
+            until(SOON, "the effective config shows the pipeline, and it is healthy", || {
+                let agent = self.agent()?;
+                let effective = agent.effective_config();
+                ensure!(
+                    effective.contains("debug/tour"),
+                    "the effective config lacks debug/tour:\n{effective}"
+                );
+                ensure!(agent.healthy(), "it is not healthy");
+                let tree = agent.health_tree()?;
+                Ok((agent, tree))
+            })?;
         let hash = agent.config_is("APPLIED")?;
         self.follow_collector()?;
-        Ok(format!("APPLIED {hash} after {took} ms; the effective config names debug/tour; healthy"))
+        Ok(format!("APPLIED {hash} after {took} ms; the effective config names debug/tour; healthy: {tree}"))
     }
 
     fn spans_flow(&mut self) -> Result<String> {
@@ -298,13 +303,11 @@ fn introduction(agent: &Agent) -> Result<String> {
     let count: usize =
         sections.values().filter_map(|section| Some(section.get("components")?.as_object()?.len())).sum();
     ensure!(count > 0, "the component list is empty");
-    let tree = agent.0.pointer("/status/componentHealth/components").and_then(|c| c.as_object());
-    let tree = tree.context("no health tree yet")?;
+    let tree = agent.health_tree().context("no health tree yet")?;
     ensure!(agent.healthy(), "the agent is not healthy yet");
-    let tree: Vec<&str> = tree.keys().map(String::as_str).collect();
     Ok(format!(
         "{uid} is {name} {version} on {host} ({os}/{arch}), {count} components with hash {}, healthy: {}",
         hash.get(..12).unwrap_or(hash),
-        tree.join(" ")
+        tree
     ))
 }
