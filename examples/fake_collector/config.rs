@@ -81,12 +81,17 @@ impl Config {
         self.runs_extension("opamp").then_some(OpampSettings { endpoint, instance_uid })
     }
 
-    /// Address and path of the health check.
-    pub(crate) fn health_check(&self) -> Option<(String, String)> {
-        let text = |key| self.text(&["extensions", "health_check", key]);
-        let endpoint = text("endpoint").unwrap_or_else(|| "127.0.0.1:13133".to_owned());
-        self.runs_extension("health_check")
-            .then(|| (endpoint, text("path").unwrap_or_else(|| "/".to_owned())))
+    /// Address and path of each health check that runs, `health_check` or `health_check/NAME`.
+    pub(crate) fn health_checks(&self) -> Vec<(String, String)> {
+        let extensions = self.get(&["extensions"]).and_then(Value::as_mapping);
+        let ids = extensions.into_iter().flat_map(Mapping::keys).filter_map(Value::as_str);
+        ids.filter(|id| id.split('/').next() == Some("health_check") && self.runs_extension(id))
+            .map(|id| {
+                let text = |key| self.text(&["extensions", id, key]);
+                let endpoint = text("endpoint").unwrap_or_else(|| "127.0.0.1:13133".to_owned());
+                (endpoint, text("path").unwrap_or_else(|| "/".to_owned()))
+            })
+            .collect()
     }
 
     /// What the OTLP receivers listen on.

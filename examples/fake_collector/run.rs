@@ -74,7 +74,7 @@ async fn serve(config: &Config, switches: &Switches, signals: &mut Option<Signal
     let (healthy, health_seen) = watch::channel(false);
     let (stop, stop_seen) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    if let Some((address, path)) = config.health_check() {
+    for (address, path) in config.health_checks() {
         let listener = bind("health_check", &address);
         listener.set_nonblocking(true).expect("a nonblocking listener");
         let listener = TcpListener::from_std(listener).expect("a listener");

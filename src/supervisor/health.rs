@@ -22,6 +22,8 @@ pub struct Health {
 enum Stage {
     #[default]
     Starting,
+    /// Starting again, because the one before ended like this.
+    StartingAfter(String),
     Running,
     Stopping,
     Stopped,
@@ -32,7 +34,10 @@ impl Health {
     /// The process changed its state.
     pub fn process(&mut self, state: &ProcessState, now: u64) {
         let stage = match state {
-            ProcessState::Starting => Stage::Starting,
+            ProcessState::Starting => match std::mem::take(&mut self.stage) {
+                Stage::Failed(why) | Stage::StartingAfter(why) => Stage::StartingAfter(why),
+                _ => Stage::Starting,
+            },
             ProcessState::Stopping => Stage::Stopping,
             ProcessState::Stopped => Stage::Stopped,
             ProcessState::Failed { how, retry_in } if retry_in.is_zero() => {
@@ -43,7 +48,7 @@ impl Health {
             }
         };
         match &stage {
-            Stage::Starting => self.started = now,
+            Stage::Starting | Stage::StartingAfter(_) => self.started = now,
             Stage::Stopped | Stage::Failed(_) => self.started = 0,
             Stage::Running | Stage::Stopping => {}
         }
@@ -59,8 +64,11 @@ impl Health {
 
     /// The Collector says how it is.
     pub fn said(&mut self, word: ComponentHealth, now: u64) {
-        if !matches!(self.stage, Stage::Starting | Stage::Running) {
-            return;
+        match self.stage {
+            Stage::Starting | Stage::Running => {}
+            // Until it is well, why it was started again is worth more than that it is not ready yet.
+            Stage::StartingAfter(_) if word.healthy || !word.last_error.is_empty() => {}
+            Stage::StartingAfter(_) | Stage::Stopping | Stage::Stopped | Stage::Failed(_) => return,
         }
         if self.reloading && !word.healthy && word.last_error.is_empty() {
             return;
@@ -91,6 +99,7 @@ impl Health {
         match (&self.stage, &self.word) {
             (Stage::Running, Some(word)) => self.of_word(word),
             (Stage::Starting | Stage::Running, _) => own("StatusStarting", "the Collector is starting"),
+            (Stage::StartingAfter(why), _) => own("StatusStarting", why),
             (Stage::Stopping, _) => own("StatusStopping", "the Collector is stopping"),
             (Stage::Stopped, _) => own("StatusStopped", "the Collector was stopped"),
             (Stage::Failed(why), _) => own("StatusPermanentError", why),
@@ -153,6 +162,11 @@ mod tests {
         assert_eq!((tree.start_time_unix_nano, tree.status_time_unix_nano), (0, 20));
         health.said(word(true), 21);
         assert!(!health.tree().healthy, "a late word of a dead process counts for nothing");
+        health.process(&ProcessState::Starting, 22);
+        health.said(word(false), 23);
+        assert!(health.tree().last_error.contains("SIGKILL"), "the reason stays until it is well again");
+        health.said(word(true), 24);
+        assert!(health.tree().healthy && health.tree().last_error.is_empty());
     }
 
     #[test]

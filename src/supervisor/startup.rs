@@ -46,6 +46,8 @@ use crate::{
 const FIRST_HEALTH: Duration = Duration::from_secs(60);
 /// How long a Collector has to stop; Kubernetes gives 30 s in all.
 const STOP_GRACE: Duration = Duration::from_secs(20);
+/// What a Collector that outlived its supervisor gets: it was told to stop already when that one died.
+const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 /// The least that the short runs of the binary are given, whatever `agent.bootstrap_timeout` says.
 const BOOTSTRAP_FLOOR: Duration = Duration::from_secs(3);
 
@@ -272,7 +274,7 @@ fn idle(facts: Option<&Facts>, binary: &mut Binary) -> Idle {
 /// Ends what a killed supervisor left behind, if it still is what was written down.
 async fn sweep_orphan(journal: &Journal) {
     let Some(facts) = journal.recorded_process() else { return };
-    match sweep(&facts, STOP_GRACE).await {
+    match sweep(&facts, ORPHAN_GRACE).await {
         Ok(Swept::NotThere) => {}
         Ok(swept) => {
             tracing::warn!(pid = facts.pid, ?swept, "a Collector was left behind by an earlier supervisor")
