@@ -41,31 +41,31 @@ enum Order {
 
 /// What the server knows.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
-    pub view: Option<AgentView>,
-    pub connected: bool,
-    pub connections: u32,
-    pub goodbyes: u32,
+pub(crate) struct Known {
+    pub(crate) view: Option<AgentView>,
+    pub(crate) connected: bool,
+    pub(crate) connections: u32,
+    pub(crate) goodbyes: u32,
 }
 
 impl Known {
-    pub fn healthy(&self) -> bool {
+    pub(crate) fn healthy(&self) -> bool {
         let health = self.view.as_ref().and_then(|view| view.report.health.as_ref());
         self.connected && health.is_some_and(|health| health.healthy)
     }
 
-    pub fn status(&self) -> RemoteConfigStatus {
+    pub(crate) fn status(&self) -> RemoteConfigStatus {
         let status = self.view.as_ref().and_then(|view| view.report.remote_config_status.clone());
         status.unwrap_or_default()
     }
 
-    pub fn settled(&self, config: &AgentRemoteConfig) -> bool {
+    pub(crate) fn settled(&self, config: &AgentRemoteConfig) -> bool {
         let status = self.status();
         status.last_remote_config_hash == config.config_hash
             && status.status != RemoteConfigStatuses::Applying as i32
     }
 
-    pub fn effective(&self) -> String {
+    pub(crate) fn effective(&self) -> String {
         let config = self.view.as_ref().and_then(|view| view.report.effective_config.clone());
         let bodies = config.and_then(|config| config.config_map).unwrap_or_default().config_map;
         bodies.values().map(|object| String::from_utf8_lossy(&object.body).into_owned()).collect()
@@ -73,15 +73,15 @@ impl Known {
 }
 
 /// An OpAMP server for one agent.
-pub struct Server {
-    pub endpoint: String,
+pub(crate) struct Server {
+    pub(crate) endpoint: String,
     known: watch::Receiver<Known>,
     messages: Arc<Mutex<Vec<AgentToServer>>>,
     orders: mpsc::Sender<Order>,
 }
 
 impl Server {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = Listener::bind(0).await.unwrap();
         let endpoint = listener.endpoint();
         let (tell, known) = watch::channel(Known::default());
@@ -92,7 +92,7 @@ impl Server {
     }
 
     /// Waits until what the server knows is so.
-    pub async fn until(&self, what: &str, so: impl Fn(&Known) -> bool) -> Known {
+    pub(crate) async fn until(&self, what: &str, so: impl Fn(&Known) -> bool) -> Known {
         let mut known = self.known.clone();
         let waited = timeout(DEADLINE, known.wait_for(|known| so(known))).await;
         match waited {
@@ -102,21 +102,21 @@ impl Server {
     }
 
     /// Offers a config and waits for its end.
-    pub async fn push(&self, config: &AgentRemoteConfig) -> RemoteConfigStatus {
+    pub(crate) async fn push(&self, config: &AgentRemoteConfig) -> RemoteConfigStatus {
         self.offer(config).await;
         self.until("the config is applied or failed", |known| known.settled(config)).await.status()
     }
 
-    pub async fn offer(&self, config: &AgentRemoteConfig) {
+    pub(crate) async fn offer(&self, config: &AgentRemoteConfig) {
         self.orders.send(Order::Offer(config.clone())).await.unwrap();
     }
 
-    pub async fn restart(&self) {
+    pub(crate) async fn restart(&self) {
         self.orders.send(Order::Restart).await.unwrap();
     }
 
     /// Messages so far.
-    pub fn messages(&self) -> Vec<AgentToServer> {
+    pub(crate) fn messages(&self) -> Vec<AgentToServer> {
         self.messages.lock().unwrap().clone()
     }
 }
@@ -182,12 +182,12 @@ async fn converse(
 }
 
 /// How many messages carry health, and so on: for "says no more than it must".
-pub fn sent(messages: &[AgentToServer], part: opamp::protocol::report::Part) -> usize {
+pub(crate) fn sent(messages: &[AgentToServer], part: opamp::protocol::report::Part) -> usize {
     messages.iter().filter(|message| carried(message).has(part)).count()
 }
 
 /// A config as a server offers it.
-pub fn config(name: &str, body: &str) -> AgentRemoteConfig {
+pub(crate) fn config(name: &str, body: &str) -> AgentRemoteConfig {
     let object =
         AgentConfigObject { body: body.into(), content_type: "text/yaml".into(), ..Default::default() };
     AgentRemoteConfig {
@@ -197,7 +197,7 @@ pub fn config(name: &str, body: &str) -> AgentRemoteConfig {
 }
 
 /// The fake Collector, which `cargo test` builds.
-pub fn fake_collector() -> PathBuf {
+pub(crate) fn fake_collector() -> PathBuf {
     let deps = std::env::current_exe().unwrap();
     let path = deps.parent().unwrap().parent().unwrap().join("examples/fake_collector");
     assert!(path.is_file(), "{} is built by `cargo test` and `cargo build --examples`", path.display());
@@ -205,12 +205,12 @@ pub fn fake_collector() -> PathBuf {
 }
 
 /// A real Collector: `$OTELCOL`, else the one that `tests/run.sh` builds.
-pub fn real_collector() -> PathBuf {
+pub(crate) fn real_collector() -> PathBuf {
     built("OTELCOL", "target/collector/otelcol-example")
 }
 
 /// A real one that was built without the opamp extension.
-pub fn real_collector_without_extension() -> PathBuf {
+pub(crate) fn real_collector_without_extension() -> PathBuf {
     built("OTELCOL_NOEXT", "target/collector/otelcol-noext")
 }
 
@@ -222,14 +222,14 @@ fn built(variable: &str, path: &str) -> PathBuf {
 }
 
 /// A directory with a `supervisor.yaml`, and the supervisor that runs on it.
-pub struct Host {
-    pub dir: TempDir,
+pub(crate) struct Host {
+    pub(crate) dir: TempDir,
     yaml: String,
     env: Vec<(String, String)>,
 }
 
 impl Host {
-    pub fn new(endpoint: &str, executable: &Path) -> Self {
+    pub(crate) fn new(endpoint: &str, executable: &Path) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let yaml = format!(
             "server: {{endpoint: \"{endpoint}\"}}\n\
@@ -244,46 +244,46 @@ impl Host {
     }
 
     /// Adds lines under `agent:`.
-    pub fn agent(mut self, lines: &str) -> Self {
+    pub(crate) fn agent(mut self, lines: &str) -> Self {
         lines.lines().for_each(|line| self.yaml.push_str(&format!("  {line}\n")));
         self
     }
 
     /// Sets the fake Collector's switches.
-    pub fn fake(self, switches: &str) -> Self {
+    pub(crate) fn fake(self, switches: &str) -> Self {
         fs::write(self.dir.path().join("switches"), switches).unwrap();
         let file = self.dir.path().join("switches").display().to_string();
         let events = self.dir.path().join("events").display().to_string();
         self.env("FAKE_COLLECTOR_FILE", &file).env("FAKE_COLLECTOR_EVENTS", &events)
     }
 
-    pub fn env(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.into(), value.into()));
         self
     }
 
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.dir.path().join("state")
     }
 
     /// The lines of the fake Collector's event file.
-    pub fn events(&self) -> Vec<String> {
+    pub(crate) fn events(&self) -> Vec<String> {
         let text = fs::read_to_string(self.dir.path().join("events")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
     /// The process that the supervisor wrote down.
-    pub fn collector_pid(&self) -> i32 {
+    pub(crate) fn collector_pid(&self) -> i32 {
         let text = fs::read_to_string(self.state().join("run/agent.json")).unwrap();
         let facts: serde_json::Value = serde_json::from_str(&text).unwrap();
         i32::try_from(facts["pid"].as_i64().unwrap()).unwrap()
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("supervisor.log")).unwrap_or_default()
     }
 
-    pub fn start(&self) -> Supervisor {
+    pub(crate) fn start(&self) -> Supervisor {
         let path = self.dir.path().join("supervisor.yaml");
         fs::write(&path, &self.yaml).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_opamp-supervisor"));
@@ -294,15 +294,15 @@ impl Host {
 }
 
 /// A running supervisor.
-pub struct Supervisor(Child);
+pub(crate) struct Supervisor(Child);
 
 impl Supervisor {
-    pub fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.0.id().unwrap()).unwrap()
     }
 
     /// Waits for the end; the status and what was said on stderr.
-    pub async fn ended(mut self) -> (ExitStatus, String) {
+    pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
         let mut stderr = self.0.stderr.take().unwrap();
         let mut said = String::new();
         let reading = tokio::io::AsyncReadExt::read_to_string(&mut stderr, &mut said);
@@ -311,13 +311,13 @@ impl Supervisor {
     }
 
     /// SIGTERM, and the end of it.
-    pub async fn stop(self) -> ExitStatus {
+    pub(crate) async fn stop(self) -> ExitStatus {
         kill(self.pid(), libc::SIGTERM);
         self.ended().await.0
     }
 }
 
-pub fn kill(pid: i32, signal: i32) {
+pub(crate) fn kill(pid: i32, signal: i32) {
     nix::sys::signal::kill(
         nix::unistd::Pid::from_raw(pid),
         nix::sys::signal::Signal::try_from(signal).unwrap(),
@@ -327,14 +327,14 @@ pub fn kill(pid: i32, signal: i32) {
 
 use nix::libc;
 
-pub fn alive(pid: i32) -> bool {
+pub(crate) fn alive(pid: i32) -> bool {
     let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let after_name = state.rsplit_once(") ").map_or("", |(_, rest)| rest);
     !after_name.is_empty() && !after_name.starts_with('Z')
 }
 
 /// Waits until the process is gone, watched through a pidfd-free poll of /proc bounded by the deadline.
-pub async fn gone(pid: i32) {
+pub(crate) async fn gone(pid: i32) {
     let waiting = async {
         let mut tick = tokio::time::interval(Duration::from_millis(10));
         while alive(pid) {
