@@ -1,0 +1,239 @@
+package interop
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/open-telemetry/opamp-go/client"
+	"github.com/open-telemetry/opamp-go/client/types"
+	"github.com/open-telemetry/opamp-go/protobufs"
+)
+
+func TestOpampGoClientOverWebSocketWithOurServer(t *testing.T) {
+	server := startOurServer(t)
+	agent := newAgent(t, client.NewWebSocket(nil))
+	agent.start("ws://" + server.opamp + "/v1/opamp")
+	agentIsManaged(t, server, agent, "WebSocket")
+	// The library says goodbye over WebSocket only.
+	agent.stop()
+	until(t, soon, "the server sees the goodbye", func() error { return agent.shows(server, "status/connected", false) })
+}
+
+func TestOpampGoClientOverHTTPWithOurServer(t *testing.T) {
+	server := startOurServer(t)
+	agent := newAgent(t, client.NewHTTP(nil))
+	agent.start("http://" + server.opamp + "/v1/opamp")
+	agentIsManaged(t, server, agent, "HTTP")
+	agent.stop()
+}
+
+// agentIsManaged takes an agent through connect, config, APPLIED, FAILED and restart.
+func agentIsManaged(t *testing.T, server ourServer, agent *agent, transport string) {
+	for path, wanted := range map[string]any{
+		"status/connected":                                      true,
+		"status/connectionType":                                 transport,
+		"status/componentHealth/healthy":                        true,
+		"status/componentHealth/components/p/status":            "StatusOK",
+		"metadata/description/nonIdentifyingAttributes/os.type": "linux",
+		"status/availableComponents/hash":                       hex.EncodeToString(agent.components.Hash),
+		"status/availableComponents/components/receivers/components/otlp/metadata/code.namespace": "example.com/otlp v1",
+	} {
+		until(t, soon, "the server shows "+path, func() error { return agent.shows(server, path, wanted) })
+	}
+
+	give := func(name, value string) {
+		t.Helper()
+		config := map[string]any{"kind": "AgentRemoteConfig", "apiVersion": "v1",
+			"metadata": map[string]any{"name": name, "namespace": "default"},
+			"spec":     map[string]any{"value": value, "contentType": "text/yaml"}}
+		if _, err := server.call("POST", "agentremoteconfigs", config); err != nil {
+			t.Fatal(err)
+		}
+		names := map[string]any{"spec": map[string]any{"remoteConfig": map[string]any{"remoteConfigNames": []string{name}}}}
+		if _, err := server.call("PUT", "agents/"+agent.uid, names); err != nil {
+			t.Fatal(err)
+		}
+	}
+	give("good", "receivers: {otlp: {}} # 1.20\n")
+	until(t, soon, "the server shows APPLIED for the wanted config", func() error { return agent.answered(server, "APPLIED") })
+	until(t, soon, "the server shows the effective config", func() error {
+		return agent.shows(server, "status/effectiveConfig/configMap/configMap/good/body", "receivers: {otlp: {}} # 1.20\n")
+	})
+	give("bad", "refuse me\n")
+	until(t, soon, "the server shows FAILED for the wanted config", func() error { return agent.answered(server, "FAILED") })
+	if err := agent.shows(server, "status/remoteConfigStatus/errorMessage", "refused as told"); err != nil {
+		t.Fatal(err)
+	}
+
+	restart := map[string]any{"spec": map[string]any{"restartRequiredAt": time.Now().UTC().Format(time.RFC3339)}}
+	if _, err := server.call("PUT", "agents/"+agent.uid, restart); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-agent.restarts:
+	case <-time.After(soon):
+		t.Fatal("the restart command did not come")
+	}
+	if errors := agent.errors(); len(errors) > 0 {
+		t.Fatalf("the library met errors: %v", errors)
+	}
+}
+
+// agent is an opamp-go client that takes any config but one that says "refuse me".
+type agent struct {
+	t          *testing.T
+	client     client.OpAMPClient
+	id         uuid.UUID
+	uid        string
+	components *protobufs.AvailableComponents
+	restarts   chan struct{}
+
+	mutex     sync.Mutex
+	effective map[string]*protobufs.AgentConfigFile
+	problems  []string
+}
+
+func newAgent(t *testing.T, library client.OpAMPClient) *agent {
+	id, err := uuid.NewV7()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := sha256.Sum256([]byte("components"))
+	return &agent{t: t, client: library, id: id, uid: id.String(), restarts: make(chan struct{}, 4),
+		components: &protobufs.AvailableComponents{Hash: hash[:], Components: map[string]*protobufs.ComponentDetails{
+			"receivers": {SubComponentMap: map[string]*protobufs.ComponentDetails{
+				"otlp": {Metadata: []*protobufs.KeyValue{text("code.namespace", "example.com/otlp v1")}}}}}}}
+}
+
+func (a *agent) start(url string) {
+	a.t.Helper()
+	capabilities := protobufs.AgentCapabilities_AgentCapabilities_ReportsStatus |
+		protobufs.AgentCapabilities_AgentCapabilities_AcceptsRemoteConfig |
+		protobufs.AgentCapabilities_AgentCapabilities_ReportsRemoteConfig |
+		protobufs.AgentCapabilities_AgentCapabilities_ReportsEffectiveConfig |
+		protobufs.AgentCapabilities_AgentCapabilities_ReportsHealth |
+		protobufs.AgentCapabilities_AgentCapabilities_ReportsHeartbeat |
+		protobufs.AgentCapabilities_AgentCapabilities_ReportsAvailableComponents |
+		protobufs.AgentCapabilities_AgentCapabilities_AcceptsRestartCommand
+	now := uint64(time.Now().UnixNano())
+	health := &protobufs.ComponentHealth{Healthy: true, StartTimeUnixNano: now, StatusTimeUnixNano: now,
+		Status: "StatusOK", ComponentHealthMap: map[string]*protobufs.ComponentHealth{
+			"p": {Healthy: true, Status: "StatusOK", StatusTimeUnixNano: now}}}
+	description := &protobufs.AgentDescription{
+		IdentifyingAttributes:    []*protobufs.KeyValue{text("service.name", "interop"), text("service.version", "1")},
+		NonIdentifyingAttributes: []*protobufs.KeyValue{text("os.type", "linux")}}
+	interval := 200 * time.Millisecond
+	a.must(a.client.SetAgentDescription(description))
+	a.must(a.client.SetHealth(health))
+	a.must(a.client.SetAvailableComponents(a.components))
+	// Last: the library wants to have been told what the capabilities promise.
+	a.must(a.client.SetCapabilities(&capabilities))
+	a.must(a.client.Start(context.Background(), types.StartSettings{
+		OpAMPServerURL:    url,
+		InstanceUid:       types.InstanceUid(a.id),
+		HeartbeatInterval: &interval,
+		Callbacks: types.Callbacks{
+			OnConnectFailed:    func(_ context.Context, err error) { a.problem("connect: " + err.Error()) },
+			OnError:            func(_ context.Context, err *protobufs.ServerErrorResponse) { a.problem("server: " + err.String()) },
+			OnMessage:          a.message,
+			GetEffectiveConfig: func(context.Context) (*protobufs.EffectiveConfig, error) { return a.config(), nil },
+			OnCommand: func(_ context.Context, command *protobufs.ServerToAgentCommand) error {
+				if command.Type == protobufs.CommandType_CommandType_Restart {
+					a.restarts <- struct{}{}
+				}
+				return nil
+			},
+		},
+	}))
+}
+
+func (a *agent) message(ctx context.Context, message *types.MessageData) {
+	offer := message.RemoteConfig
+	if offer == nil {
+		return
+	}
+	status := &protobufs.RemoteConfigStatus{LastRemoteConfigHash: offer.ConfigHash,
+		Status: protobufs.RemoteConfigStatuses_RemoteConfigStatuses_APPLIED}
+	if _, bad := offer.GetConfig().GetConfigMap()["bad"]; bad {
+		status.Status = protobufs.RemoteConfigStatuses_RemoteConfigStatuses_FAILED
+		status.ErrorMessage = "refused as told"
+	} else {
+		a.mutex.Lock()
+		a.effective = offer.GetConfig().GetConfigMap()
+		a.mutex.Unlock()
+		if err := a.client.UpdateEffectiveConfig(ctx); err != nil {
+			a.problem("effective config: " + err.Error())
+		}
+	}
+	if err := a.client.SetRemoteConfigStatus(status); err != nil {
+		a.problem("status: " + err.Error())
+	}
+}
+
+func (a *agent) config() *protobufs.EffectiveConfig {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	return &protobufs.EffectiveConfig{ConfigMap: &protobufs.AgentConfigMap{ConfigMap: a.effective}}
+}
+
+func (a *agent) stop() {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	defer cancel()
+	a.must(a.client.Stop(ctx))
+}
+
+// shows says whether the server's view of this agent has the value at the path.
+func (a *agent) shows(server ourServer, path string, wanted any) error {
+	found, err := server.call("GET", "agents/"+a.uid, nil)
+	if err != nil {
+		return err
+	}
+	return found.expect(path, wanted)
+}
+
+// answered says whether the server shows this status, and for the config that it wants.
+func (a *agent) answered(server ourServer, status string) error {
+	found, err := server.call("GET", "agents/"+a.uid, nil)
+	if err != nil {
+		return err
+	}
+	wanted := found.at("status/desiredConfigHash")
+	if text, _ := wanted.(string); text == "" {
+		return fmt.Errorf("the server wants no config")
+	}
+	if err := found.expect("status/remoteConfigStatus/lastRemoteConfigHash", wanted); err != nil {
+		return err
+	}
+	return found.expect("status/remoteConfigStatus/status", status)
+}
+
+func (a *agent) problem(text string) {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	a.problems = append(a.problems, text)
+}
+
+func (a *agent) errors() []string {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	return a.problems
+}
+
+func (a *agent) must(err error) {
+	a.t.Helper()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+func text(key, value string) *protobufs.KeyValue {
+	return &protobufs.KeyValue{Key: key, Value: &protobufs.AnyValue{
+		Value: &protobufs.AnyValue_StringValue{StringValue: value}}}
+}

@@ -1,0 +1,364 @@
+package interop
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/open-telemetry/opamp-go/protobufs"
+	"github.com/open-telemetry/opamp-go/server"
+	"github.com/open-telemetry/opamp-go/server/types"
+)
+
+// An agent polls over plain HTTP every 30 s when it has nothing to say.
+const nextPoll = 45 * time.Second
+
+func TestOurSupervisorOverWebSocketUnderOpampGoServer(t *testing.T) {
+	supervisorIsManaged(t, "ws")
+}
+
+func TestOurSupervisorOverHTTPUnderOpampGoServer(t *testing.T) {
+	supervisorIsManaged(t, "http")
+}
+
+// supervisorIsManaged takes our supervisor with a real Collector through connect, config, APPLIED, FAILED, restart
+// and goodbye.
+func supervisorIsManaged(t *testing.T, scheme string) {
+	library := startLibraryServer(t)
+	dir := t.TempDir()
+	otlp := freeAddress(t)
+	supervisor := startOurSupervisor(t, dir, scheme+"://"+library.address+"/v1/opamp")
+
+	until(t, soon, "the supervisor has said all of itself", func() error { return library.knowsAll() })
+	first := collectorOf(t, supervisor.Process.Pid)
+
+	good := library.offer(pipeline(otlp, "debug/interop"))
+	until(t, nextPoll, "APPLIED for the offered hash", func() error {
+		return library.answered(good, protobufs.RemoteConfigStatuses_RemoteConfigStatuses_APPLIED)
+	})
+	until(t, nextPoll, "the effective config shows it, and it is healthy", func() error {
+		return library.runs("debug/interop")
+	})
+
+	bad := library.offer(pipeline(otlp, "nosuchexporter"))
+	until(t, nextPoll, "FAILED for the offered hash", func() error {
+		return library.answered(bad, protobufs.RemoteConfigStatuses_RemoteConfigStatuses_FAILED)
+	})
+	if why := library.state().RemoteConfigStatus.ErrorMessage; !strings.Contains(why, "nosuchexporter") {
+		t.Fatalf("the reason does not name the component: %s", why)
+	}
+	library.offer(pipeline(otlp, "debug/interop"))
+	until(t, nextPoll, "APPLIED again", func() error {
+		return library.answered(good, protobufs.RemoteConfigStatuses_RemoteConfigStatuses_APPLIED)
+	})
+
+	second := collectorOf(t, supervisor.Process.Pid)
+	library.restart()
+	until(t, nextPoll, "another Collector runs", func() error {
+		if pid, err := findCollector(supervisor.Process.Pid); err != nil || pid == second {
+			return fmt.Errorf("Collector %d is still there (%v)", second, err)
+		}
+		return nil
+	})
+	until(t, nextPoll, "the other Collector is healthy", func() error { return library.runs("debug/interop") })
+
+	if err := supervisor.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(supervisor, soon)
+	if code := supervisor.ProcessState.ExitCode(); code != 0 {
+		t.Fatalf("the supervisor ended with %d", code)
+	}
+	until(t, soon, "the goodbye", func() error {
+		if !library.saidGoodbye() {
+			return fmt.Errorf("no agent_disconnect came")
+		}
+		return nil
+	})
+	if problems := library.problems(); len(problems) > 0 {
+		t.Fatalf("the library met errors: %v", problems)
+	}
+	t.Logf("Collectors: %d, then %d until the restart", first, second)
+}
+
+func pipeline(otlp, exporter string) string {
+	return fmt.Sprintf("receivers: {otlp: {protocols: {http: {endpoint: %s}}}}\nexporters: {%s: {}}\n"+
+		"service:\n  pipelines:\n    traces: {receivers: [otlp], exporters: [%s]}\n", otlp, exporter, exporter)
+}
+
+func startOurSupervisor(t *testing.T, dir, endpoint string) *exec.Cmd {
+	t.Helper()
+	// Port 8888, where a Collector shows its own metrics unless told otherwise, may be another's.
+	base := filepath.Join(dir, "base.yaml")
+	config := filepath.Join(dir, "supervisor.yaml")
+	for path, text := range map[string]string{
+		base: "service: {telemetry: {metrics: {level: none}}}\n",
+		config: fmt.Sprintf("server: {endpoint: %q}\ncapabilities: {accepts_remote_config: true, "+
+			"accepts_restart_command: true, reports_available_components: true}\n"+
+			"agent: {executable: %q, config_files: [%q]}\nstorage: {directory: %q}\n",
+			endpoint, executable(t, "OTELCOL"), base, filepath.Join(dir, "storage")),
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return start(t, filepath.Join(dir, "supervisor.log"), executable(t, "OPAMP_SUPERVISOR"), "--config", config)
+}
+
+// findCollector is the pid of the one child that runs $OTELCOL.
+func findCollector(parent int) (int, error) {
+	entries, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return 0, err
+	}
+	found := 0
+	for _, entry := range entries {
+		stat, err := os.ReadFile(entry)
+		if err != nil {
+			continue
+		}
+		pid, state, ppid := 0, "", 0
+		fmt.Sscanf(string(stat), "%d", &pid)
+		fmt.Sscanf(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " %s %d", &state, &ppid)
+		if ppid != parent || state == "Z" {
+			continue
+		}
+		if found != 0 {
+			return 0, fmt.Errorf("supervisor %d has two children, %d and %d", parent, found, pid)
+		}
+		found = pid
+	}
+	if found == 0 {
+		return 0, fmt.Errorf("supervisor %d has no Collector", parent)
+	}
+	return found, nil
+}
+
+func collectorOf(t *testing.T, parent int) int {
+	t.Helper()
+	pid := 0
+	until(t, soon, "a Collector runs", func() (err error) {
+		pid, err = findCollector(parent)
+		return err
+	})
+	return pid
+}
+
+// libraryServer is opamp-go's server with the least that a server must do: it keeps what the agent said last, asks
+// for what it has missed, and offers what it was told to.
+type libraryServer struct {
+	address string
+
+	mutex   sync.Mutex
+	last    protobufs.AgentToServer
+	goodbye bool
+	wanted  *protobufs.AgentRemoteConfig
+	command bool
+	conn    types.Connection
+	overWs  bool
+	errors  []string
+}
+
+func startLibraryServer(t *testing.T) *libraryServer {
+	t.Helper()
+	s := &libraryServer{address: freeAddress(t)}
+	library := server.New(nil)
+	settings := server.StartSettings{ListenEndpoint: s.address, ListenPath: "/v1/opamp"}
+	settings.Callbacks.OnConnecting = func(request *http.Request) types.ConnectionResponse {
+		s.mutex.Lock()
+		defer s.mutex.Unlock()
+		s.overWs = request.Header.Get("Content-Type") != "application/x-protobuf"
+		return types.ConnectionResponse{Accept: true, ConnectionCallbacks: types.ConnectionCallbacks{
+			OnMessage: s.message,
+			OnReadMessageError: func(_ types.Connection, _ int, _ []byte, err error) {
+				s.problem(err)
+			},
+		}}
+	}
+	if err := library.Start(settings); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), soon)
+		defer cancel()
+		_ = library.Stop(ctx)
+	})
+	return s
+}
+
+func (s *libraryServer) message(_ context.Context, conn types.Connection, m *protobufs.AgentToServer) *protobufs.ServerToAgent {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.conn = conn
+	gap := s.last.InstanceUid != nil && m.SequenceNum != s.last.SequenceNum+1
+	s.keep(m)
+	reply := s.news()
+	if gap || s.last.AgentDescription == nil {
+		reply.Flags |= uint64(protobufs.ServerToAgentFlags_ServerToAgentFlags_ReportFullState)
+	}
+	if components := s.last.AvailableComponents; components != nil && len(components.Components) == 0 {
+		reply.Flags |= uint64(protobufs.ServerToAgentFlags_ServerToAgentFlags_ReportAvailableComponents)
+	}
+	return reply
+}
+
+// keep remembers the parts that a message carries; what it leaves out has not changed.
+func (s *libraryServer) keep(m *protobufs.AgentToServer) {
+	if id, err := uuid.FromBytes(m.InstanceUid); err != nil || id == uuid.Nil {
+		s.errors = append(s.errors, fmt.Sprintf("instance uid %x", m.InstanceUid))
+	}
+	s.last.InstanceUid, s.last.SequenceNum, s.last.Capabilities = m.InstanceUid, m.SequenceNum, m.Capabilities
+	s.goodbye = m.AgentDisconnect != nil
+	if m.AgentDescription != nil {
+		s.last.AgentDescription = m.AgentDescription
+	}
+	if m.Health != nil {
+		s.last.Health = m.Health
+	}
+	if m.EffectiveConfig != nil {
+		s.last.EffectiveConfig = m.EffectiveConfig
+	}
+	if m.RemoteConfigStatus != nil {
+		s.last.RemoteConfigStatus = m.RemoteConfigStatus
+	}
+	if m.AvailableComponents != nil {
+		s.last.AvailableComponents = m.AvailableComponents
+	}
+}
+
+// news is what the agent has not been told or has not answered yet.
+func (s *libraryServer) news() *protobufs.ServerToAgent {
+	reply := &protobufs.ServerToAgent{InstanceUid: s.last.InstanceUid,
+		Capabilities: uint64(protobufs.ServerCapabilities_ServerCapabilities_AcceptsStatus |
+			protobufs.ServerCapabilities_ServerCapabilities_OffersRemoteConfig |
+			protobufs.ServerCapabilities_ServerCapabilities_AcceptsEffectiveConfig)}
+	if s.wanted != nil && !bytes.Equal(s.last.RemoteConfigStatus.GetLastRemoteConfigHash(), s.wanted.ConfigHash) {
+		reply.RemoteConfig = s.wanted
+	}
+	if s.command {
+		s.command = false
+		return &protobufs.ServerToAgent{InstanceUid: s.last.InstanceUid,
+			Command: &protobufs.ServerToAgentCommand{Type: protobufs.CommandType_CommandType_Restart}}
+	}
+	return reply
+}
+
+// push sends the news at once where the transport can; over plain HTTP they wait for the agent's next request.
+func (s *libraryServer) push() {
+	if !s.overWs {
+		return
+	}
+	if err := s.conn.Send(context.Background(), s.news()); err != nil {
+		s.errors = append(s.errors, err.Error())
+	}
+}
+
+func (s *libraryServer) offer(text string) []byte {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	hash := sha256.Sum256([]byte(text))
+	s.wanted = &protobufs.AgentRemoteConfig{ConfigHash: hash[:], Config: &protobufs.AgentConfigMap{
+		ConfigMap: map[string]*protobufs.AgentConfigFile{"pipeline": {Body: []byte(text), ContentType: "text/yaml"}}}}
+	s.push()
+	return hash[:]
+}
+
+func (s *libraryServer) restart() {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.command = true
+	s.push()
+}
+
+func (s *libraryServer) state() *protobufs.AgentToServer {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return &protobufs.AgentToServer{RemoteConfigStatus: s.last.RemoteConfigStatus}
+}
+
+func (s *libraryServer) knowsAll() error {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	attributes := map[string]string{}
+	for _, pair := range s.last.AgentDescription.GetIdentifyingAttributes() {
+		attributes[pair.Key] = pair.Value.GetStringValue()
+	}
+	for _, pair := range s.last.AgentDescription.GetNonIdentifyingAttributes() {
+		attributes[pair.Key] = pair.Value.GetStringValue()
+	}
+	for _, key := range []string{"service.name", "service.version", "service.instance.id", "os.type", "host.name"} {
+		if attributes[key] == "" {
+			return fmt.Errorf("%s is not in its description %v", key, attributes)
+		}
+	}
+	wanted := protobufs.AgentCapabilities_AgentCapabilities_ReportsStatus |
+		protobufs.AgentCapabilities_AgentCapabilities_AcceptsRemoteConfig |
+		protobufs.AgentCapabilities_AgentCapabilities_ReportsRemoteConfig |
+		protobufs.AgentCapabilities_AgentCapabilities_AcceptsRestartCommand |
+		protobufs.AgentCapabilities_AgentCapabilities_ReportsAvailableComponents
+	if s.last.Capabilities&uint64(wanted) != uint64(wanted) {
+		return fmt.Errorf("its capabilities are %b", s.last.Capabilities)
+	}
+	components := s.last.AvailableComponents
+	if _, has := components.GetComponents()["receivers"].GetSubComponentMap()["otlp"]; !has || len(components.Hash) == 0 {
+		return fmt.Errorf("its components are %v", components)
+	}
+	if !s.last.Health.GetHealthy() {
+		return fmt.Errorf("its health is %v", s.last.Health)
+	}
+	return nil
+}
+
+func (s *libraryServer) answered(hash []byte, status protobufs.RemoteConfigStatuses) error {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	found := s.last.RemoteConfigStatus
+	if !bytes.Equal(found.GetLastRemoteConfigHash(), hash) || found.GetStatus() != status {
+		return fmt.Errorf("its word is %v", found)
+	}
+	return nil
+}
+
+// runs says whether the agent is healthy with an effective config that names the component.
+func (s *libraryServer) runs(component string) error {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if !s.last.Health.GetHealthy() {
+		return fmt.Errorf("its health is %v", s.last.Health)
+	}
+	for _, file := range s.last.EffectiveConfig.GetConfigMap().GetConfigMap() {
+		if bytes.Contains(file.Body, []byte(component)) {
+			return nil
+		}
+	}
+	return fmt.Errorf("its effective config is %v", s.last.EffectiveConfig)
+}
+
+func (s *libraryServer) saidGoodbye() bool {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.goodbye
+}
+
+func (s *libraryServer) problem(err error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.errors = append(s.errors, err.Error())
+}
+
+func (s *libraryServer) problems() []string {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.errors
+}
