@@ -8,7 +8,11 @@ use ::http::{
 };
 use reqwest::{Client, Response};
 
-use super::{Target, error::parse_retry_after};
+use super::{
+    Target,
+    error::parse_retry_after,
+    tls::{self, TlsError},
+};
 use crate::{
     protocol::backoff::Retry,
     wire::{
@@ -30,6 +34,8 @@ pub enum ExchangeError {
     Failed { url: String, source: reqwest::Error },
     #[error("{url}: the HTTP client cannot be made: {source}")]
     Client { url: String, source: reqwest::Error },
+    #[error("{url}: {source}")]
+    Tls { url: String, source: TlsError },
     #[error("{url}: the server answered 401; check the credentials in server.headers")]
     Unauthorized { url: String },
     #[error("{url}: the server answered 413: the message is over its limit and is not sent again")]
@@ -65,18 +71,17 @@ pub struct HttpLink {
 impl HttpLink {
     /// Makes the client; no connection is made yet.
     pub fn new(target: &Target) -> Result<Self, ExchangeError> {
-        let mut builder = Client::builder()
+        let tls = target.tls.clone().map_or_else(tls::unused, Ok);
+        let tls = tls.map_err(|source| ExchangeError::Tls { url: target.url.to_string(), source })?;
+        let client = Client::builder()
+            .tls_backend_preconfigured((*tls).clone())
             .http1_only()
             .no_gzip()
             // A redirect would carry the credentials to another place.
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_WITHIN)
             .timeout(EXCHANGE_WITHIN)
-            .pool_max_idle_per_host(1);
-        if let Some(tls) = &target.tls {
-            builder = builder.tls_backend_preconfigured((**tls).clone());
-        }
-        let client = builder
+            .pool_max_idle_per_host(1)
             .build()
             .map_err(|source| ExchangeError::Client { url: target.url.to_string(), source })?;
         Ok(Self { client, target: target.clone() })
