@@ -21,8 +21,13 @@ import (
 	"github.com/open-telemetry/opamp-go/server/types"
 )
 
-// An agent polls over plain HTTP every 30 s when it has nothing to say.
-const nextPoll = 45 * time.Second
+// An agent polls over plain HTTP every 30 s when it has nothing to say: enough for one poll.
+const planned = 60 * time.Second
+
+const (
+	applied = protobufs.RemoteConfigStatuses_RemoteConfigStatuses_APPLIED
+	failed  = protobufs.RemoteConfigStatuses_RemoteConfigStatuses_FAILED
+)
 
 func TestOurSupervisorOverWebSocketUnderOpampGoServer(t *testing.T) {
 	supervisorIsManaged(t, "ws")
@@ -38,40 +43,44 @@ func supervisorIsManaged(t *testing.T, scheme string) {
 	library := startLibraryServer(t)
 	dir := t.TempDir()
 	otlp := freeAddress(t)
-	supervisor := startOurSupervisor(t, dir, scheme+"://"+library.address+"/v1/opamp")
-
-	until(t, soon, "the supervisor has said all of itself", func() error { return library.knowsAll() })
-	first := collectorOf(t, supervisor.Process.Pid)
-
-	good := library.offer(pipeline(otlp, "debug/interop"))
-	until(t, nextPoll, "APPLIED for the offered hash", func() error {
-		return library.answered(good, protobufs.RemoteConfigStatuses_RemoteConfigStatuses_APPLIED)
-	})
-	until(t, nextPoll, "the effective config shows it, and it is healthy", func() error {
-		return library.runs("debug/interop")
-	})
-
-	bad := library.offer(pipeline(otlp, "nosuchexporter"))
-	until(t, nextPoll, "FAILED for the offered hash", func() error {
-		return library.answered(bad, protobufs.RemoteConfigStatuses_RemoteConfigStatuses_FAILED)
-	})
-	if why := library.state().RemoteConfigStatus.ErrorMessage; !strings.Contains(why, "nosuchexporter") {
-		t.Fatalf("the reason does not name the component: %s", why)
-	}
-	library.offer(pipeline(otlp, "debug/interop"))
-	until(t, nextPoll, "APPLIED again", func() error {
-		return library.answered(good, protobufs.RemoteConfigStatuses_RemoteConfigStatuses_APPLIED)
-	})
-
-	second := collectorOf(t, supervisor.Process.Pid)
-	library.restart()
-	until(t, nextPoll, "another Collector runs", func() error {
-		if pid, err := findCollector(supervisor.Process.Pid); err != nil || pid == second {
-			return fmt.Errorf("Collector %d is still there (%v)", second, err)
+	// Over plain HTTP news waits for the agent's next request, so each step is taken in the reply to the report that
+	// ends the one before.
+	good, bad := remoteConfig(pipeline(otlp, "debug/interop")), remoteConfig(pipeline(otlp, "nosuchexporter"))
+	var supervisor *exec.Cmd
+	first, second := 0, 0
+	collector := func() (pid int) {
+		pid, err := findCollector(supervisor.Process.Pid)
+		if err != nil {
+			library.errors = append(library.errors, err.Error())
 		}
-		return nil
-	})
-	until(t, nextPoll, "the other Collector is healthy", func() error { return library.runs("debug/interop") })
+		return pid
+	}
+	library.plan([]step{
+		{"all of itself", library.knowsAll, func() {
+			first = collector()
+			library.wanted = good
+		}},
+		{"APPLIED for the good config", library.answered(good, applied), nothingMore},
+		{"the effective config shows it, and it is healthy", library.runs("debug/interop"), func() { library.wanted = bad }},
+		{"FAILED for the bad config", library.answered(bad, failed), func() {
+			library.why = library.last.RemoteConfigStatus.ErrorMessage
+			library.wanted = good
+		}},
+		{"APPLIED for the good config again", library.answered(good, applied), func() {
+			second = collector()
+			library.command = true
+		}},
+		{"another Collector, healthy", func() error {
+			if pid, err := findCollector(supervisor.Process.Pid); err != nil || pid == second {
+				return fmt.Errorf("Collector %d is still there (%v)", second, err)
+			}
+			return library.runs("debug/interop")()
+		}, nothingMore},
+	}, func() { supervisor = startOurSupervisor(t, dir, scheme+"://"+library.address+"/v1/opamp") })
+	until(t, planned, "every step", library.ended)
+	if !strings.Contains(library.why, "nosuchexporter") {
+		t.Fatalf("the reason does not name the component: %s", library.why)
+	}
 
 	if err := supervisor.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -89,7 +98,7 @@ func supervisorIsManaged(t *testing.T, scheme string) {
 	if problems := library.problems(); len(problems) > 0 {
 		t.Fatalf("the library met errors: %v", problems)
 	}
-	t.Logf("Collectors: %d, then %d until the restart", first, second)
+	t.Logf("Collectors: %d at first, %d until the restart", first, second)
 }
 
 func pipeline(otlp, exporter string) string {
@@ -145,16 +154,6 @@ func findCollector(parent int) (int, error) {
 	return found, nil
 }
 
-func collectorOf(t *testing.T, parent int) int {
-	t.Helper()
-	pid := 0
-	until(t, soon, "a Collector runs", func() (err error) {
-		pid, err = findCollector(parent)
-		return err
-	})
-	return pid
-}
-
 // libraryServer is opamp-go's server with the least that a server must do: it keeps what the agent said last, asks
 // for what it has missed, and offers what it was told to.
 type libraryServer struct {
@@ -165,8 +164,8 @@ type libraryServer struct {
 	goodbye bool
 	wanted  *protobufs.AgentRemoteConfig
 	command bool
-	conn    types.Connection
-	overWs  bool
+	why     string
+	steps   []step
 	errors  []string
 }
 
@@ -175,10 +174,7 @@ func startLibraryServer(t *testing.T) *libraryServer {
 	s := &libraryServer{address: freeAddress(t)}
 	library := server.New(nil)
 	settings := server.StartSettings{ListenEndpoint: s.address, ListenPath: "/v1/opamp"}
-	settings.Callbacks.OnConnecting = func(request *http.Request) types.ConnectionResponse {
-		s.mutex.Lock()
-		defer s.mutex.Unlock()
-		s.overWs = request.Header.Get("Content-Type") != "application/x-protobuf"
+	settings.Callbacks.OnConnecting = func(*http.Request) types.ConnectionResponse {
 		return types.ConnectionResponse{Accept: true, ConnectionCallbacks: types.ConnectionCallbacks{
 			OnMessage: s.message,
 			OnReadMessageError: func(_ types.Connection, _ int, _ []byte, err error) {
@@ -197,12 +193,15 @@ func startLibraryServer(t *testing.T) *libraryServer {
 	return s
 }
 
-func (s *libraryServer) message(_ context.Context, conn types.Connection, m *protobufs.AgentToServer) *protobufs.ServerToAgent {
+func (s *libraryServer) message(_ context.Context, _ types.Connection, m *protobufs.AgentToServer) *protobufs.ServerToAgent {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	s.conn = conn
 	gap := s.last.InstanceUid != nil && m.SequenceNum != s.last.SequenceNum+1
 	s.keep(m)
+	for len(s.steps) > 0 && s.steps[0].when() == nil {
+		s.steps[0].then()
+		s.steps = s.steps[1:]
+	}
 	reply := s.news()
 	if gap || s.last.AgentDescription == nil {
 		reply.Flags |= uint64(protobufs.ServerToAgentFlags_ServerToAgentFlags_ReportFullState)
@@ -254,42 +253,41 @@ func (s *libraryServer) news() *protobufs.ServerToAgent {
 	return reply
 }
 
-// push sends the news at once where the transport can; over plain HTTP they wait for the agent's next request.
-func (s *libraryServer) push() {
-	if !s.overWs {
-		return
-	}
-	if err := s.conn.Send(context.Background(), s.news()); err != nil {
-		s.errors = append(s.errors, err.Error())
-	}
+// step is taken with the first message after which `when` holds. Both run under the server's lock.
+type step struct {
+	name string
+	when func() error
+	then func()
 }
 
-func (s *libraryServer) offer(text string) []byte {
+func nothingMore() {}
+
+// plan sets the steps and starts the agent before the first of them can be taken.
+func (s *libraryServer) plan(steps []step, start func()) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
+	s.steps = steps
+	start()
+}
+
+// ended says which step is waited for, and why.
+func (s *libraryServer) ended() error {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if len(s.steps) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", s.steps[0].name, s.steps[0].when())
+}
+
+func remoteConfig(text string) *protobufs.AgentRemoteConfig {
 	hash := sha256.Sum256([]byte(text))
-	s.wanted = &protobufs.AgentRemoteConfig{ConfigHash: hash[:], Config: &protobufs.AgentConfigMap{
+	return &protobufs.AgentRemoteConfig{ConfigHash: hash[:], Config: &protobufs.AgentConfigMap{
 		ConfigMap: map[string]*protobufs.AgentConfigFile{"pipeline": {Body: []byte(text), ContentType: "text/yaml"}}}}
-	s.push()
-	return hash[:]
 }
 
-func (s *libraryServer) restart() {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	s.command = true
-	s.push()
-}
-
-func (s *libraryServer) state() *protobufs.AgentToServer {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	return &protobufs.AgentToServer{RemoteConfigStatus: s.last.RemoteConfigStatus}
-}
-
+// knowsAll says whether the agent has told everything that it is to tell at first.
 func (s *libraryServer) knowsAll() error {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
 	attributes := map[string]string{}
 	for _, pair := range s.last.AgentDescription.GetIdentifyingAttributes() {
 		attributes[pair.Key] = pair.Value.GetStringValue()
@@ -320,29 +318,30 @@ func (s *libraryServer) knowsAll() error {
 	return nil
 }
 
-func (s *libraryServer) answered(hash []byte, status protobufs.RemoteConfigStatuses) error {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	found := s.last.RemoteConfigStatus
-	if !bytes.Equal(found.GetLastRemoteConfigHash(), hash) || found.GetStatus() != status {
-		return fmt.Errorf("its word is %v", found)
+// answered says whether the agent's word on its config is this one, about this config.
+func (s *libraryServer) answered(config *protobufs.AgentRemoteConfig, status protobufs.RemoteConfigStatuses) func() error {
+	return func() error {
+		found := s.last.RemoteConfigStatus
+		if !bytes.Equal(found.GetLastRemoteConfigHash(), config.ConfigHash) || found.GetStatus() != status {
+			return fmt.Errorf("its word is %v", found)
+		}
+		return nil
 	}
-	return nil
 }
 
 // runs says whether the agent is healthy with an effective config that names the component.
-func (s *libraryServer) runs(component string) error {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	if !s.last.Health.GetHealthy() {
-		return fmt.Errorf("its health is %v", s.last.Health)
-	}
-	for _, file := range s.last.EffectiveConfig.GetConfigMap().GetConfigMap() {
-		if bytes.Contains(file.Body, []byte(component)) {
-			return nil
+func (s *libraryServer) runs(component string) func() error {
+	return func() error {
+		if !s.last.Health.GetHealthy() {
+			return fmt.Errorf("its health is %v", s.last.Health)
 		}
+		for _, file := range s.last.EffectiveConfig.GetConfigMap().GetConfigMap() {
+			if bytes.Contains(file.Body, []byte(component)) {
+				return nil
+			}
+		}
+		return fmt.Errorf("its effective config is %v", s.last.EffectiveConfig)
 	}
-	return fmt.Errorf("its effective config is %v", s.last.EffectiveConfig)
 }
 
 func (s *libraryServer) saidGoodbye() bool {
