@@ -1,0 +1,14 @@
+//! opamp-server, driven over real sockets by a small OpAMP client and a small HTTP client.
+#![cfg(feature = "server")]
+
+mod agent;
+mod auth;
+mod harness;
+mod limits;
+mod process;
+mod push;
+mod rest;
+mod restart;
+mod shapes;
+mod transports;
+mod watch;
