@@ -3,7 +3,10 @@
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, error::ErrorKind};
-use opamp::server::{Server, ServerError, config::Settings};
+use opamp::{
+    server::{Server, ServerError, config::Settings},
+    telemetry::logs::{self, Encoding, LogError, LogOptions, Output},
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The OpAMP server: an endpoint for agents, a REST API and a page for operators.
@@ -48,8 +51,7 @@ fn main() -> ExitCode {
             return ExitCode::from(if wanted { 0 } else { 64 });
         }
     };
-    log(&args);
-    match run(args) {
+    match log(&args).map_err(anyhow::Error::from).and_then(|()| run(args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = error.downcast_ref::<ServerError>().map_or(1, ServerError::exit_code);
@@ -59,13 +61,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn log(args: &Args) {
-    let logs = tracing_subscriber::fmt().with_max_level(args.log_level).with_writer(std::io::stderr);
-    if args.log_json {
-        logs.json().init();
-    } else {
-        logs.with_ansi(false).init();
-    }
+fn log(args: &Args) -> Result<(), LogError> {
+    logs::init(&LogOptions {
+        level: args.log_level,
+        encoding: if args.log_json { Encoding::Json } else { Encoding::Console },
+        outputs: vec![Output::Stderr],
+    })
 }
 
 fn run(args: Args) -> anyhow::Result<()> {

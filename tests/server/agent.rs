@@ -20,29 +20,29 @@ use tokio_tungstenite::{
 use crate::harness::{Answer, WITHIN, http};
 
 /// What a Collector under our supervisor can do.
-pub const CAPABILITIES: u64 = 0x7c07;
-pub const LIMIT: usize = 1 << 26;
+pub(crate) const CAPABILITIES: u64 = 0x7c07;
+pub(crate) const LIMIT: usize = 1 << 26;
 
 /// What an agent says of itself, and how far it has counted. It outlives connections.
 #[derive(Clone)]
-pub struct Identity {
-    pub uid: InstanceUid,
-    pub sequence_num: u64,
+pub(crate) struct Identity {
+    pub(crate) uid: InstanceUid,
+    pub(crate) sequence_num: u64,
 }
 
 impl Identity {
-    pub fn new(last: u8) -> Self {
+    pub(crate) fn new(last: u8) -> Self {
         let mut bytes = *InstanceUid::v7(1_700_000_000_000, [0; 10]).as_bytes();
         bytes[15] = last;
         Self { uid: InstanceUid::from_bytes(bytes), sequence_num: 0 }
     }
 
-    pub fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         format!("/api/v1/namespaces/default/agents/{}", self.uid)
     }
 
     /// A message with nothing but what each must have.
-    pub fn heartbeat(&mut self) -> AgentToServer {
+    pub(crate) fn heartbeat(&mut self) -> AgentToServer {
         let sequence_num = self.sequence_num;
         self.sequence_num += 1;
         AgentToServer {
@@ -53,11 +53,12 @@ impl Identity {
         }
     }
 
-    pub fn full_report(&mut self) -> AgentToServer {
+    pub(crate) fn full_report(&mut self) -> AgentToServer {
         let leaf = |healthy: bool, status: &str| ComponentHealth {
             healthy,
             status: status.to_owned(),
             start_time_unix_nano: 1_700_000_000_000_000_000,
+            status_time_unix_nano: 1_700_000_001_000_000_000,
             ..Default::default()
         };
         let traces = ComponentHealth {
@@ -108,7 +109,12 @@ impl Identity {
         }
     }
 
-    pub fn config_status(&mut self, hash: &[u8], status: RemoteConfigStatuses, error: &str) -> AgentToServer {
+    pub(crate) fn config_status(
+        &mut self,
+        hash: &[u8],
+        status: RemoteConfigStatuses,
+        error: &str,
+    ) -> AgentToServer {
         AgentToServer {
             remote_config_status: Some(RemoteConfigStatus {
                 last_remote_config_hash: hash.to_vec(),
@@ -119,28 +125,28 @@ impl Identity {
         }
     }
 
-    pub fn goodbye(&mut self) -> AgentToServer {
+    pub(crate) fn goodbye(&mut self) -> AgentToServer {
         AgentToServer { agent_disconnect: Some(AgentDisconnect {}), ..self.heartbeat() }
     }
 }
 
-pub struct Socket(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Socket(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
-    pub async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self::connect_at(address, "/v1/opamp").await
     }
 
-    pub async fn connect_at(address: SocketAddr, path: &str) -> Self {
+    pub(crate) async fn connect_at(address: SocketAddr, path: &str) -> Self {
         Self(connect_async(format!("ws://{address}{path}")).await.unwrap().0)
     }
 
-    pub async fn send(&mut self, message: &AgentToServer) {
+    pub(crate) async fn send(&mut self, message: &AgentToServer) {
         let bytes = frame::encode(message, LIMIT).unwrap();
         self.0.send(Message::Binary(bytes.into())).await.unwrap();
     }
 
-    pub async fn recv(&mut self) -> ServerToAgent {
+    pub(crate) async fn recv(&mut self) -> ServerToAgent {
         loop {
             let message = timeout(WITHIN, self.0.next()).await.expect("a message in time");
             match message.expect("an open connection").unwrap() {
@@ -151,13 +157,13 @@ impl Socket {
         }
     }
 
-    pub async fn ask(&mut self, message: &AgentToServer) -> ServerToAgent {
+    pub(crate) async fn ask(&mut self, message: &AgentToServer) -> ServerToAgent {
         self.send(message).await;
         self.recv().await
     }
 
     /// Reads on until the server closes.
-    pub async fn closed(&mut self) -> Option<CloseFrame> {
+    pub(crate) async fn closed(&mut self) -> Option<CloseFrame> {
         loop {
             match timeout(WITHIN, self.0.next()).await.expect("a close in time") {
                 Some(Ok(Message::Close(frame))) => return frame,
@@ -170,13 +176,13 @@ impl Socket {
 }
 
 /// One exchange over plain HTTP, raw.
-pub async fn post(address: SocketAddr, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+pub(crate) async fn post(address: SocketAddr, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let mut all = vec![("content-type", CONTENT_TYPE)];
     all.extend_from_slice(headers);
     http(address, "POST", "/v1/opamp", &all, body).await
 }
 
-pub async fn exchange(address: SocketAddr, message: &AgentToServer) -> ServerToAgent {
+pub(crate) async fn exchange(address: SocketAddr, message: &AgentToServer) -> ServerToAgent {
     let answer = post(address, &[], &body::encode(message, LIMIT).unwrap()).await;
     assert_eq!((answer.status, answer.headers["content-type"].as_str()), (200, CONTENT_TYPE));
     body::decode(&answer.body, None, LIMIT).unwrap()

@@ -12,9 +12,9 @@ use tokio::{
 };
 
 /// For whatever a test waits for.
-pub const WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const WITHIN: Duration = Duration::from_secs(10);
 
-pub fn options(data_dir: &Path) -> Options {
+pub(crate) fn options(data_dir: &Path) -> Options {
     let local = || Some("127.0.0.1:0".to_owned());
     let settings = Settings {
         opamp_listen: local(),
@@ -26,18 +26,18 @@ pub fn options(data_dir: &Path) -> Options {
 }
 
 /// A server with its data directory, gone when dropped.
-pub struct Bench {
-    pub server: Server,
-    pub token: String,
-    pub dir: TempDir,
+pub(crate) struct Bench {
+    pub(crate) server: Server,
+    pub(crate) token: String,
+    pub(crate) dir: TempDir,
 }
 
 impl Bench {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
     }
 
-    pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut Options)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut options = options(dir.path());
         change(&mut options);
@@ -51,13 +51,13 @@ impl Bench {
     }
 
     /// Stops in order and starts again on the same data.
-    pub async fn restart(self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
         self.server.stop().await.unwrap();
         let options = options(self.dir.path());
         Self::on(self.dir, &options).await
     }
 
-    pub async fn api(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+    pub(crate) async fn api(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
         let bearer = format!("Bearer {}", self.token);
         let mut headers = vec![("authorization", bearer.as_str())];
         if body.is_some() {
@@ -67,14 +67,14 @@ impl Bench {
         http(self.server.api, method, path, &headers, body.as_bytes()).await
     }
 
-    pub async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let answer = self.api("GET", path, None).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
         answer.json()
     }
 
     /// Asks until the answer is as wanted.
-    pub async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
         let asking = async {
             loop {
@@ -93,24 +93,24 @@ impl Bench {
 }
 
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: BTreeMap<String, String>,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 }
 
 /// Sends the head of a request and returns the stream after the head of the answer.
-pub async fn open(
+pub(crate) async fn open(
     address: SocketAddr,
     method: &str,
     path: &str,
@@ -143,7 +143,7 @@ pub async fn open(
     (Answer { status, headers, body: Vec::new() }, reader)
 }
 
-pub async fn http(
+pub(crate) async fn http(
     address: SocketAddr,
     method: &str,
     path: &str,
@@ -161,17 +161,17 @@ pub async fn http(
 }
 
 /// The events of a stream, one at a time.
-pub struct Events(BufReader<TcpStream>);
+pub(crate) struct Events(BufReader<TcpStream>);
 
 impl Events {
-    pub async fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
+    pub(crate) async fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
         let (answer, reader) = open(address, "GET", path, headers, b"").await;
         assert_eq!((answer.status, answer.headers["content-type"].as_str()), (200, "text/event-stream"));
         Self(reader)
     }
 
     /// `None` at the end of the stream.
-    pub async fn next(&mut self) -> Option<Value> {
+    pub(crate) async fn next(&mut self) -> Option<Value> {
         let mut line = String::new();
         loop {
             line.clear();

@@ -10,6 +10,7 @@ export function detailView(namespace, uid, request) {
   const element = h("article", { class: "agent" }, h("p", { class: "note" }, "Loading…"));
   const view = { element, title: "Agent", update: () => {}, touched, close: () => { closed = true; } };
   const parts = new Map();
+  const columns = ["whole", "left", "right"].map((name) => h("div", { class: `column ${name}` }));
   let closed = false;
   let loading = false;
   let again = false;
@@ -43,16 +44,17 @@ export function detailView(namespace, uid, request) {
 
   /** Draws only the parts whose data changed, so that what a person reads does not jump. */
   function draw(agent) {
-    if (parts.size === 0) element.replaceChildren();
+    if (parts.size === 0) element.replaceChildren(...columns);
     view.title = nameOf(agent);
     document.title = `${view.title} · OpAMP server`;
-    for (const [name, data, make] of sections(agent)) {
+    for (const [name, column, data, make] of sections(agent)) {
       const said = JSON.stringify(data);
       const old = parts.get(name);
       if (old?.said === said) continue;
       const made = make(agent);
+      made.classList.add(name);
       if (old) old.made.replaceWith(made);
-      else element.append(made);
+      else columns[column].append(made);
       parts.set(name, { said, made });
     }
   }
@@ -67,15 +69,16 @@ function back() {
 
 function sections(agent) {
   const { metadata, status } = agent;
+  const [whole, left, right] = [0, 1, 2];
   return [
-    ["head", [metadata, state(agent), configState(agent)], head],
-    ["facts", [metadata, status.conditions, status.lastReportedAt, status.sequenceNum], facts],
-    ["config", [status.remoteConfigStatus, status.desiredConfigHash, status.configState, status.conditions,
+    ["head", whole, [metadata, state(agent), configState(agent)], head],
+    ["facts", left, [metadata, status.conditions, status.lastReportedAt, status.sequenceNum], facts],
+    ["config", right, [status.remoteConfigStatus, status.desiredConfigHash, status.configState, status.conditions,
       status.desiredConfigNames], remoteConfig],
-    ["health", status.componentHealth, health],
-    ["effective", status.effectiveConfig, effectiveConfig],
-    ["components", status.availableComponents, components],
-    ["attributes", metadata, attributes],
+    ["health", left, [status.componentHealth, state(agent)], health],
+    ["effective", right, status.effectiveConfig, effectiveConfig],
+    ["components", left, status.availableComponents, components],
+    ["attributes", right, metadata, attributes],
   ];
 }
 
