@@ -8,6 +8,7 @@ use super::client::Client;
 use super::error::Error;
 use super::kind::Kind;
 use super::model::{Agent, ConfigState};
+use super::select::View;
 use super::{output, select};
 
 pub(super) async fn run(client: &Client, get: &Get) -> Result<(), Error> {
@@ -40,11 +41,19 @@ async fn list(client: &Client, get: &Get) -> Result<Vec<Value>, Error> {
     let mut items = Vec::new();
     for namespace in select::namespaces(client, &get.scope).await? {
         items.extend(match get.kind {
-            Kind::Agent => select::agents(client, &namespace, &get.selector).await?,
+            Kind::Agent => select::agents(client, &namespace, &get.selector, view(get.output)).await?,
             kind => client.list(&kind.collection(&namespace), &[]).await?,
         });
     }
     Ok(items)
+}
+
+/// A table shows no body, so none is fetched for it.
+fn view(format: Format) -> View {
+    match format {
+        Format::Json | Format::Yaml => View::Full,
+        Format::Table | Format::Wide | Format::Name => View::Summary,
+    }
 }
 
 async fn named(client: &Client, get: &Get) -> Result<Vec<Value>, Error> {
@@ -126,7 +135,7 @@ fn agent_row(agent: Agent<'_>, now: Timestamp, format: Format) -> Vec<String> {
     ];
     if format == Format::Wide {
         let message = match agent.config_state() {
-            ConfigState::Failed(message) => message,
+            ConfigState::Failed(message) | ConfigState::Unresolved(message) => message,
             _ => String::new(),
         };
         let hash: String = agent.reported_hash().chars().take(12).collect();
@@ -146,6 +155,7 @@ pub(super) fn config_word(state: &ConfigState) -> &'static str {
     match state {
         ConfigState::Applied => "APPLIED",
         ConfigState::Failed(_) => "FAILED",
+        ConfigState::Unresolved(_) => "UNRESOLVED",
         ConfigState::Pending => "PENDING",
         ConfigState::None => "-",
     }

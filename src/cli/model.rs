@@ -13,6 +13,8 @@ pub(super) enum ConfigState {
     Applied,
     /// It refused the wanted one, and why.
     Failed(String),
+    /// The server cannot work out what to want of it, and why.
+    Unresolved(String),
     /// It has not answered for the wanted one yet.
     Pending,
     /// Nothing is wanted of it.
@@ -78,6 +80,9 @@ impl<'a> Agent<'a> {
 
     /// The agent's last word, taken as an answer only when it is about the wanted config.
     pub(super) fn config_state(self) -> ConfigState {
+        if self.text("/status/configState").eq_ignore_ascii_case("unresolved") {
+            return ConfigState::Unresolved(self.condition("RemoteConfigApplied").to_owned());
+        }
         if self.desired_hash().is_empty() {
             return ConfigState::None;
         }
@@ -89,6 +94,15 @@ impl<'a> Agent<'a> {
             "FAILED" => ConfigState::Failed(self.text("/status/remoteConfigStatus/errorMessage").to_owned()),
             _ => ConfigState::Pending,
         }
+    }
+
+    /// The message of one of the conditions.
+    fn condition(self, wanted: &str) -> &'a str {
+        let conditions = self.0.pointer("/status/conditions").and_then(Value::as_array);
+        let mut conditions = conditions.into_iter().flatten();
+        let found =
+            conditions.find(|condition| condition.get("type").and_then(Value::as_str) == Some(wanted));
+        found.and_then(|condition| condition.get("message")?.as_str()).unwrap_or("")
     }
 
     pub(super) fn sequence_num(self) -> Option<u64> {
@@ -123,5 +137,8 @@ mod tests {
         assert_eq!(Agent(&agent("bb", "bb", "APPLIED")).config_state(), ConfigState::Applied);
         assert_eq!(Agent(&agent("bb", "bb", "FAILED")).config_state(), ConfigState::Failed("line 3".into()));
         assert_eq!(Agent(&json!({})).config_state(), ConfigState::None);
+        let tie = json!({"status": {"configState": "Unresolved", "desiredConfigHash": "bb",
+            "conditions": [{"type": "RemoteConfigApplied", "message": "a tie"}]}});
+        assert_eq!(Agent(&tie).config_state(), ConfigState::Unresolved("a tie".into()));
     }
 }

@@ -33,9 +33,17 @@ impl FromStr for Selector {
 }
 
 impl Selector {
-    fn matches(&self, agent: Agent<'_>) -> bool {
+    pub(super) fn matches(&self, agent: Agent<'_>) -> bool {
         self.0.iter().all(|(key, value)| agent.has_attribute(key, value))
     }
+}
+
+/// How much of each agent is asked for. A server that knows no views sends all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum View {
+    Full,
+    /// Without effective config, components and the health of each component.
+    Summary,
 }
 
 /// The agents of one namespace that match every selector.
@@ -43,13 +51,17 @@ pub(super) async fn agents(
     client: &Client,
     namespace: &str,
     selectors: &[Selector],
+    view: View,
 ) -> Result<Vec<Value>, Error> {
     let pairs = selectors.iter().flat_map(|selector| &selector.0);
-    let narrowing: Vec<(&str, String)> = pairs
+    let mut query: Vec<(&str, String)> = pairs
         .filter(|(key, _)| ALWAYS_IDENTIFYING.contains(&key.as_str()))
         .map(|(key, value)| ("selector", format!("{key}={value}")))
         .collect();
-    let mut found = client.list(&Kind::Agent.collection(namespace), &narrowing).await?;
+    if view == View::Summary {
+        query.push(("view", "summary".to_owned()));
+    }
+    let mut found = client.list(&Kind::Agent.collection(namespace), &query).await?;
     found.retain(|agent| selectors.iter().all(|selector| selector.matches(Agent(agent))));
     Ok(found)
 }
@@ -74,7 +86,7 @@ pub(super) async fn targets(
     let namespace = targets.namespace.name();
     let mut found = Vec::new();
     if uids.is_empty() {
-        found = agents(client, namespace, &targets.selector).await?;
+        found = agents(client, namespace, &targets.selector, View::Summary).await?;
     }
     for uid in uids {
         found.push(client.get(&Kind::Agent.object(namespace, uid), &[]).await?);

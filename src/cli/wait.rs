@@ -51,6 +51,10 @@ pub(super) async fn for_answers(
                     failed += 1;
                     say(&pushed, &format!("FAILED: {message}"))?;
                 }
+                ConfigState::Unresolved(message) => {
+                    failed += 1;
+                    say(&pushed, &format!("not offered: {message}"))?;
+                }
                 ConfigState::Pending => silent.push(pushed),
                 ConfigState::None => return Err(no_hash(client, &pushed)),
             }

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::stub::{Stub, agent};
 
@@ -93,10 +93,16 @@ fn watch_prints_an_agent_again_when_it_changes() {
     assert!(next().starts_with("TIME"));
     let first = next();
     assert_eq!(first.split_whitespace().skip(1).take(4).collect::<Vec<_>>(), ["u1", "a", "yes", "yes"]);
-    stub.world.lock().unwrap().objects.get_mut("agents/u1").unwrap()["status"]["connected"] = false.into();
-    stub.events.send(r#"{"kind":"Agent"}"#.into()).unwrap();
+    let mut changed = agent("u1", "a");
+    stub.events.send(json!({"type": "MODIFIED", "object": changed}).to_string()).unwrap();
+    changed["status"]["connected"] = false.into();
+    stub.events.send(json!({"type": "MODIFIED", "object": changed}).to_string()).unwrap();
     let second = next();
     assert_eq!(second.split_whitespace().skip(1).take(4).collect::<Vec<_>>(), ["u1", "a", "no", "yes"]);
+    stub.events
+        .send(json!({"type": "DELETED", "object": {"metadata": {"instanceUid": "u1"}}}).to_string())
+        .unwrap();
+    assert!(next().contains("u1                                    (gone)"));
 }
 
 /// A child that does not outlive its test.

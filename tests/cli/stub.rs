@@ -159,11 +159,21 @@ async fn basic(headers: HeaderMap) -> Response {
     }
 }
 
+/// Each agent, a bookmark, then what the test sends.
 async fn watch(State(shared): State<Shared>) -> Response {
     use futures_util::stream::unfold;
-    let events = unfold(shared.1.subscribe(), |mut receiver| async move {
-        let data = receiver.recv().await.ok()?;
-        Some((Ok::<_, std::io::Error>(format!("event: agent\ndata: {data}\n\n")), receiver))
+    let events = shared.1.subscribe();
+    let world = shared.0.lock().unwrap();
+    let agents = world.objects.iter().filter(|(key, _)| key.starts_with("agents/"));
+    let mut first: Vec<String> =
+        agents.map(|(_, agent)| json!({"type": "ADDED", "object": agent}).to_string()).collect();
+    first.push(json!({"type": "BOOKMARK", "object": {"kind": "Agent"}}).to_string());
+    let events = unfold((first.into_iter(), events), |(mut first, mut events)| async move {
+        let data = match first.next() {
+            Some(data) => data,
+            None => events.recv().await.ok()?,
+        };
+        Some((Ok::<_, std::io::Error>(format!(": alive\n\ndata: {data}\n\n")), (first, events)))
     });
     ([("content-type", "text/event-stream")], axum::body::Body::from_stream(events)).into_response()
 }
