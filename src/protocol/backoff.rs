@@ -18,8 +18,10 @@ const HINT_MAX: Duration = Duration::from_secs(3600);
 pub enum Retry {
     /// A connection that worked is gone.
     Lost,
-    /// Dialling or the exchange failed.
+    /// Dialling failed, or the exchange did before the server could hear of it.
     Failed,
+    /// An exchange over plain HTTP brought no answer that can be used; the server may have processed it.
+    Unanswered,
     /// The server asked for less: 503, 429 or UNAVAILABLE, with the wait it named, if any.
     Overloaded { after: Option<Duration> },
 }
@@ -44,7 +46,7 @@ impl Backoff {
                 self.failures = 1;
                 self.between(Duration::ZERO, FIRST_JITTER)
             }
-            Retry::Lost | Retry::Failed => {
+            Retry::Lost | Retry::Failed | Retry::Unanswered => {
                 let ceiling = self.ceiling();
                 self.failures = self.failures.saturating_add(1);
                 self.between(Duration::ZERO, ceiling)

@@ -53,9 +53,11 @@ pub enum ExchangeError {
 impl ExchangeError {
     /// What this means for the next attempt.
     #[must_use]
-    pub const fn retry(&self) -> Retry {
+    pub fn retry(&self) -> Retry {
         match self {
             Self::Overloaded { after, .. } => Retry::Overloaded { after: *after },
+            Self::Failed { source, .. } if !source.is_connect() => Retry::Unanswered,
+            Self::Body { .. } => Retry::Unanswered,
             _ => Retry::Failed,
         }
     }

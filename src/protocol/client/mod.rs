@@ -103,6 +103,8 @@ enum Phase {
 #[derive(Debug)]
 pub struct Client {
     uid: InstanceUid,
+    /// The uid before the last change on this connection: what was under way then still counts.
+    former_uid: Option<InstanceUid>,
     caps: AgentCaps,
     server_caps: ServerCaps,
     link: Link,
@@ -125,6 +127,7 @@ impl Client {
     pub fn new(options: ClientOptions, seed: u64) -> Self {
         Self {
             uid: options.instance_uid,
+            former_uid: None,
             caps: options.capabilities.with(AgentCapabilities::ReportsStatus),
             server_caps: ServerCaps::default(),
             link: options.link,
@@ -166,6 +169,7 @@ impl Client {
     pub fn connected(&mut self, now: Duration) {
         if self.phase == Phase::Dialling {
             self.phase = Phase::Online { greeted: false, last_sent: now, in_flight: false };
+            self.former_uid = None;
             self.speak = true;
         }
     }
@@ -258,7 +262,9 @@ impl Client {
     }
 
     fn wait(&mut self, why: Retry, now: Duration) {
-        self.dirty = self.dirty.or(self.unconfirmed);
+        // The answer that was lost may have asked for everything, and a server asks a polling agent but so often.
+        let unsaid = if why == Retry::Unanswered { Parts::ALL } else { self.unconfirmed };
+        self.dirty = self.dirty.or(unsaid);
         self.unconfirmed = Parts::NONE;
         self.phase = Phase::Waiting { until: now + self.backoff.next(why) };
     }

@@ -24,7 +24,10 @@ impl Client {
         }
         let Phase::Online { greeted, in_flight, .. } = &mut self.phase else { return };
         *in_flight = false;
-        if !message.instance_uid.is_empty() && message.instance_uid != self.uid.as_bytes() {
+        let mut mine = [Some(self.uid), self.former_uid].into_iter().flatten();
+        let addressed =
+            message.instance_uid.is_empty() || mine.any(|uid| message.instance_uid == uid.as_bytes());
+        if !addressed {
             return self.tell(Event::Ignored("it is addressed to another instance uid"));
         }
         let first = !*greeted;
@@ -106,7 +109,7 @@ impl Client {
     fn adopt(&mut self, new: &[u8]) {
         match InstanceUid::try_from(new) {
             Ok(uid) if uid != self.uid => {
-                self.uid = uid;
+                self.former_uid = Some(std::mem::replace(&mut self.uid, uid));
                 self.dirty = Parts::ALL;
                 self.speak = true;
                 self.tell(Event::InstanceUid(uid));

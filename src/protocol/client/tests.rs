@@ -168,6 +168,19 @@ fn c_sq_18_what_was_not_answered_is_said_again_after_a_loss() {
 }
 
 #[test]
+fn c_sq_18_over_http_a_lost_answer_may_have_asked_for_everything() {
+    let mut client = online(Link::Http);
+    client.set_effective_config(EffectiveConfig::default());
+    assert_eq!(sent(&mut client, at(1)).len(), 1);
+    client.disconnected(Retry::Unanswered, at(2));
+    let until = client.poll_timeout().unwrap();
+    dial(&mut client, until);
+    let again = sent(&mut client, until).remove(0);
+    let parts = [Part::Description, Part::Health, Part::EffectiveConfig];
+    assert_eq!(carried(&again).iter().collect::<Vec<_>>(), parts);
+}
+
+#[test]
 fn c_hb_05_07_09_a_heartbeat_is_bare_and_measured_from_the_last_message() {
     let mut client = online(Link::WebSocket);
     assert_eq!(client.poll_timeout(), Some(at(30)));

@@ -96,6 +96,7 @@ pub struct Session {
     attempts: u8,
     greeted: bool,
     last_sequence_num: Option<u64>,
+    state_due: bool,
     asked_state: u8,
     asked_components: Said,
     offered: Said,
@@ -124,6 +125,8 @@ impl Said {
 const ATTEMPTS_WEBSOCKET: u8 = 1;
 /// Over plain HTTP an answer may be lost without a trace. The bound is against an agent that never complies.
 const ATTEMPTS_HTTP: u8 = 16;
+/// The full state is asked for again after each further gap, on either transport, but not forever.
+const ATTEMPTS_STATE: u8 = 16;
 /// An agent that starts counts from 0 or 1, and says all there is.
 const FIRST_SEQUENCE_NUM: u64 = 1;
 
@@ -146,6 +149,7 @@ impl Session {
             attempts,
             greeted: false,
             last_sequence_num: None,
+            state_due: true,
             asked_state: 0,
             asked_components: Said::default(),
             offered: Said::default(),
@@ -187,9 +191,14 @@ impl Session {
             all
         };
         let complete = needed.minus(parts).is_empty();
+        if complete && missing {
+            // What was lost may have been the components in full.
+            self.asked_components = Said::default();
+        }
         if complete {
             self.asked_state = 0;
         }
+        self.state_due |= gap || complete || self.attempts > ATTEMPTS_WEBSOCKET;
         view.sequence_num = (!missing || complete).then_some(sequence_num);
         gap
     }
@@ -201,7 +210,8 @@ impl Session {
             reply.capabilities = self.caps.bits();
             self.greeted = true;
         }
-        if view.sequence_num.is_none() && self.asked_state < self.attempts {
+        if view.sequence_num.is_none() && self.state_due && self.asked_state < ATTEMPTS_STATE {
+            self.state_due = false;
             self.asked_state += 1;
             reply.flags |= ServerToAgentFlags::ReportFullState as u64;
         }
@@ -262,6 +272,8 @@ impl Session {
         }
         let Some(reported) = &mut view.report.available_components else { return false };
         if !reported.components.is_empty() {
+            // Should the agent come back to the set that was asked for, it is asked again.
+            self.asked_components = Said::default();
             return false;
         }
         if let Some(known) = desired.components.and_then(|store| store.by_hash(&reported.hash)) {

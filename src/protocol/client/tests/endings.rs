@@ -52,6 +52,9 @@ fn c_id_07_a_new_uid_is_used_from_then_on() {
     let Effect::Send(message) = &got[1] else { panic!("{got:?}") };
     assert_eq!(message.instance_uid, OTHER.to_vec());
     assert!(carried(message).has(Part::Description), "the server knows nothing of the new uid");
+    client.received(ServerToAgent { remote_config: Some(AgentRemoteConfig::default()), ..reply() }, at(2));
+    let offer = Event::RemoteConfig(AgentRemoteConfig::default());
+    assert_eq!(events(&mut client, at(2)), [offer], "it was on its way under the old uid");
 }
 
 #[test]
