@@ -242,7 +242,7 @@ impl World {
     fn perform_pushes(&mut self) -> Result<(), String> {
         if let Some((connection, message)) = self.server.pushes()? {
             self.counts.offers += u64::from(message.remote_config.is_some());
-            self.to_agent(connection, None, message);
+            self.down(connection, None, message);
         }
         Ok(())
     }
@@ -312,7 +312,7 @@ impl World {
         }
     }
 
-    fn to_agent(&mut self, connection: u64, answers: Option<u64>, message: ServerToAgent) {
+    fn down(&mut self, connection: u64, answers: Option<u64>, message: ServerToAgent) {
         if self.connection.number != connection || self.connection.cut {
             return;
         }

@@ -43,7 +43,7 @@ impl World {
         self.counts.offers += u64::from(reply.remote_config.is_some());
         self.counts.refusals += u64::from(reply.error_response.is_some());
         self.counts.full_states += reply.flags & ServerToAgentFlags::ReportFullState as u64;
-        self.to_agent(connection, Some(id), reply);
+        self.down(connection, Some(id), reply);
         Ok(())
     }
 
