@@ -24,7 +24,8 @@ pub(super) fn post_json(to: SocketAddr, path: &str, body: &str) -> Result<Answer
     exchange(to, &format!("POST {path} HTTP/1.1\r\nContent-Type: application/json\r\n"), body)
 }
 
-fn exchange(to: SocketAddr, head: &str, body: &str) -> Result<Answer> {
+/// One request whose head, up to the last header, is given.
+pub(super) fn exchange(to: SocketAddr, head: &str, body: &str) -> Result<Answer> {
     let mut stream =
         TcpStream::connect_timeout(&to, DEADLINE).with_context(|| format!("cannot connect to {to}"))?;
     stream.set_read_timeout(Some(DEADLINE))?;
