@@ -155,9 +155,22 @@ impl Driver {
             Outcome::Applied => tracing::info!(%config, "the config is applied"),
             Outcome::Failed(why) => tracing::error!(%config, "the config failed: {why}"),
         }
+        let ended = outcome != Outcome::Applying;
         record::outcome(&mut self.parts.state, config, outcome);
         self.save();
+        if ended {
+            self.tidy();
+        }
         self.report_status();
+    }
+
+    /// Removes the bodies of configs that nothing refers to any more.
+    fn tidy(&self) {
+        let mut keep = self.parts.state.configs();
+        keep.extend(self.parts.machine.at_work().cloned());
+        if let Err(error) = self.parts.journal.configs.keep_only(&keep) {
+            tracing::debug!(%error, "old configs stay stored");
+        }
     }
 
     /// So that a later supervisor finds the process if this one is killed.

@@ -142,7 +142,11 @@ impl Driver {
     /// Stores the offer, so that nothing is lost from here on, then considers it.
     fn offered(&mut self, offer: &AgentRemoteConfig) {
         let hash = ConfigHash(offer.config_hash.clone());
-        if offer.config.is_none() && self.parts.machine.live().as_ref() != Some(&hash) {
+        if offer.config.is_none() {
+            // A server may name without its body what this agent already runs (S-RC-06).
+            if self.parts.machine.live().as_ref() == Some(&hash) {
+                return self.tell(Input::Offer(hash));
+            }
             return tracing::warn!(config = %hash, "the server names a config without sending it; ignored");
         }
         if let Err(error) = self.parts.journal.configs.store(&hash, &offer.encode_to_vec()) {

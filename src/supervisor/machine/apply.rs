@@ -36,6 +36,13 @@ pub enum Verdict {
 }
 
 impl Apply {
+    pub(super) const fn config(&self) -> Option<&ConfigHash> {
+        match self {
+            Self::Checking { config } | Self::Proving { config, .. } => Some(config),
+            Self::Idle => None,
+        }
+    }
+
     pub(super) const fn deadline(&self) -> Option<Duration> {
         match self {
             Self::Proving { deadline, .. } => *deadline,
@@ -95,10 +102,12 @@ impl Machine {
                 self.apply = Apply::Idle;
                 self.failed(config, why);
             }
-            Verdict::Same => {
+            // The same files prove nothing while the Collector that reads them is not well.
+            Verdict::Same if self.restarts.is_healthy() => {
                 self.apply = Apply::Idle;
                 self.applied(config);
             }
+            Verdict::Same => self.switch(config, false, now),
             Verdict::Contents => self.switch(config, self.settings.reload == ReloadRule::ContentsOnly, now),
             Verdict::Files => self.switch(config, false, now),
         }

@@ -222,6 +222,11 @@ impl Machine {
         matches!(self.apply, Apply::Proving { .. })
     }
 
+    /// The configs that are on their way: being checked or proven, and waiting behind that.
+    pub fn at_work(&self) -> impl Iterator<Item = &ConfigHash> {
+        self.apply.config().into_iter().chain(&self.mailbox)
+    }
+
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }

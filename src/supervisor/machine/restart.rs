@@ -28,6 +28,10 @@ impl RestartPolicy {
         }
     }
 
+    pub(super) const fn is_healthy(&self) -> bool {
+        self.healthy_since.is_some()
+    }
+
     /// The process died: how long to wait before the next one.
     pub(super) fn died(&mut self, now: Duration) -> Duration {
         if self.healthy_since.take().is_some_and(|since| now.saturating_sub(since) >= CALM) {

@@ -249,3 +249,26 @@ fn f_54_files_that_cannot_be_written_fail_the_config_and_leave_the_process() {
     assert!(failure(&effects).starts_with("no space left"));
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Stop { .. } | Effect::Spawn { .. })));
 }
+
+#[test]
+fn the_lost_failure_is_impossible_the_same_files_are_proven_again_while_the_collector_is_sick() {
+    let mut bench = Bench::running();
+    bench.exited(1);
+    bench.offer(7);
+    let effects = bench.checked(1, Verdict::Same);
+    assert!(effects.contains(&Effect::Stop { generation: Generation(2) }), "{effects:?}");
+    assert!(!effects.contains(&status(7, Outcome::Applied)));
+    bench.exited(2);
+    assert_eq!(bench.healthy(3, 9), [status(7, Outcome::Applied)]);
+}
+
+#[test]
+fn what_is_on_its_way_is_named_so_that_its_body_is_kept() {
+    let mut bench = Bench::running();
+    bench.offer(1);
+    bench.checked(1, Verdict::Contents);
+    bench.offer(2);
+    assert_eq!(bench.machine.at_work().cloned().collect::<Vec<_>>(), [hash(1), hash(2)]);
+    bench.healthy(1, 2);
+    assert_eq!(bench.machine.at_work().cloned().collect::<Vec<_>>(), [hash(2)]);
+}
