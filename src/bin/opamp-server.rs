@@ -5,7 +5,7 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use clap::{Parser, error::ErrorKind};
 use opamp::{
     server::{Server, ServerError, config::Settings},
-    telemetry::logs::{self, Encoding, LogError, LogOptions, Output},
+    telemetry::logs,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -37,9 +37,9 @@ struct Args {
     /// One JSON object a line instead of text
     #[arg(long)]
     log_json: bool,
-    /// error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
-    log_level: tracing::Level,
+    /// error, warn, info, debug or trace [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
             return ExitCode::from(if wanted { 0 } else { 64 });
         }
     };
-    match log(&args).map_err(anyhow::Error::from).and_then(|()| run(args)) {
+    match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = error.downcast_ref::<ServerError>().map_or(1, ServerError::exit_code);
@@ -59,14 +59,6 @@ fn main() -> ExitCode {
             ExitCode::from(code)
         }
     }
-}
-
-fn log(args: &Args) -> Result<(), LogError> {
-    logs::init(&LogOptions {
-        level: args.log_level,
-        encoding: if args.log_json { Encoding::Json } else { Encoding::Console },
-        outputs: vec![Output::Stderr],
-    })
 }
 
 fn run(args: Args) -> anyhow::Result<()> {
@@ -78,8 +70,12 @@ fn run(args: Args) -> anyhow::Result<()> {
         insecure_agents: args.insecure_agents.then_some(true),
         insecure_api: args.insecure_api.then_some(true),
         max_message_size: args.max_message_size,
+        log_level: args.log_level,
+        log_json: args.log_json.then_some(true),
     };
-    let options = flags.or(file.unwrap_or_default()).options().map_err(ServerError::from)?;
+    let settings = flags.or(file.unwrap_or_default());
+    logs::init(&settings.logs().map_err(ServerError::from)?)?;
+    let options = settings.options().map_err(ServerError::from)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

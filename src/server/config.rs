@@ -11,7 +11,10 @@ use super::{
     Options,
     listen::{Consent, Place},
 };
-use crate::wire::DEFAULT_MESSAGE_LIMIT;
+use crate::{
+    telemetry::logs::{Encoding, Level, LogOptions, Output},
+    wire::DEFAULT_MESSAGE_LIMIT,
+};
 
 const OPAMP_LISTEN: &str = "127.0.0.1:4320";
 const API_LISTEN: &str = "127.0.0.1:4321";
@@ -30,6 +33,9 @@ pub struct Settings {
     pub insecure_api: Option<bool>,
     /// In bytes, for both directions and both transports.
     pub max_message_size: Option<usize>,
+    /// error, warn, info, debug or trace.
+    pub log_level: Option<String>,
+    pub log_json: Option<bool>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +44,8 @@ pub enum ConfigError {
     Read { path: PathBuf, source: io::Error },
     #[error("{path} is no configuration of opamp-server: {source}")]
     Parse { path: PathBuf, source: serde_yaml::Error },
+    #[error("log-level {0:?} is none of error, warn, info, debug and trace")]
+    LogLevel(String),
     #[error("max-message-size is {0} bytes; the least is {LEAST_LIMIT}")]
     Limit(usize),
 }
@@ -62,7 +70,19 @@ impl Settings {
             insecure_agents: self.insecure_agents.or(other.insecure_agents),
             insecure_api: self.insecure_api.or(other.insecure_api),
             max_message_size: self.max_message_size.or(other.max_message_size),
+            log_level: self.log_level.or(other.log_level),
+            log_json: self.log_json.or(other.log_json),
         }
+    }
+
+    /// How to log: to stderr, as text unless JSON was asked for.
+    pub fn logs(&self) -> Result<LogOptions, ConfigError> {
+        let level = match &self.log_level {
+            None => Level::INFO,
+            Some(text) => text.parse().map_err(|_| ConfigError::LogLevel(text.clone()))?,
+        };
+        let encoding = if self.log_json == Some(true) { Encoding::Json } else { Encoding::Console };
+        Ok(LogOptions { level, encoding, outputs: vec![Output::Stderr] })
     }
 
     pub fn options(self) -> Result<Options, ConfigError> {
@@ -115,6 +135,8 @@ mod tests {
         std::fs::write(&path, "api-listen: 127.0.0.1:1\nopamp_listen: x\n").unwrap();
         let refused = Settings::read(&path).unwrap_err().to_string();
         assert!(refused.contains("opamp_listen") && refused.contains("server.yaml"), "{refused}");
+        let loud = Settings { log_level: Some("loud".to_owned()), ..Default::default() };
+        assert!(loud.logs().unwrap_err().to_string().contains("loud"));
         assert!(Settings { max_message_size: Some(1), ..Default::default() }.options().is_err());
     }
 }

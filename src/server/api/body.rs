@@ -1,17 +1,23 @@
 //! Request bodies: JSON of a bounded size, and the metadata that resources share.
 
+use std::time::Duration;
+
 use axum::{
     body::to_bytes,
     extract::{FromRequest, Request},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned};
+use tokio::time::timeout;
 
 use super::problem::{Problem, Reason};
 use crate::server::fleet::resource::{Attributes, Condition, ConditionStatus, Invalid, Metadata, check_name};
 
 /// The largest request body; a config larger than this is no config.
 const LIMIT: usize = 16 * 1024 * 1024;
+
+/// It must be there by then.
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// A JSON body.
 pub(super) struct Body<T>(pub T);
@@ -20,7 +26,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let bytes = to_bytes(request.into_body(), LIMIT).await.map_err(|error| {
+        let reading = timeout(WITHIN, to_bytes(request.into_body(), LIMIT));
+        let late = |_| Problem::new(Reason::BadRequest, "The body did not come in time.");
+        let bytes = reading.await.map_err(late)?.map_err(|error| {
             Problem::new(Reason::TooLarge, format!("The body is cut short or over {LIMIT} bytes: {error}"))
         })?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {

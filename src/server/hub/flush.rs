@@ -108,7 +108,7 @@ impl Hub {
     }
 
     /// Marks plain HTTP agents that stopped polling as gone.
-    fn give_up_silent(&self, now: Timestamp) {
+    pub(super) fn give_up_silent(&self, now: Timestamp) {
         let mut state = self.lock();
         let super::State { fleet, links, dirty, .. } = &mut *state;
         links.retain(|uid, link| {

@@ -10,6 +10,8 @@
 mod agents;
 mod flush;
 pub mod metrics;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeSet, HashMap},

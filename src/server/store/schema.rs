@@ -56,6 +56,13 @@ pub(super) fn inspect(connection: &Connection, path: &Path) -> Result<i64, Store
 
 /// Brings the schema up to date from version `found`.
 pub(super) fn migrate(connection: &mut Connection, path: &Path, found: i64) -> Result<(), StoreError> {
+    match usize::try_from(found).unwrap_or(0) {
+        0 => tracing::info!(path = %path.display(), "a new database"),
+        old if old < MIGRATIONS.len() => {
+            tracing::info!(path = %path.display(), from = old, to = MIGRATIONS.len(), "migrating the database");
+        }
+        _ => {}
+    }
     let step = |connection: &mut Connection, version: i64, script: &str| {
         let transaction = connection.transaction()?;
         transaction.execute_batch(script)?;

@@ -1,7 +1,10 @@
 //! The page for people: static assets compiled in, and the login that trades the token for a session.
 //! What the page shows it gets from `api`, as any client does.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Form, Router,
@@ -28,6 +31,8 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("/assets/dom.js", include_str!("assets/dom.js")),
 ];
 const ICON: &str = include_str!("assets/icon.svg");
+/// The form must be there by then.
+const FORM_WITHIN: Duration = Duration::from_secs(10);
 /// Where the login page shows what went wrong.
 const MESSAGE: &str = "<!-- message -->";
 
@@ -71,9 +76,11 @@ async fn login(State(auth): State<Arc<Auth>>, request: Request) -> Response {
         return (StatusCode::FORBIDDEN, "a form of another site\n").into_response();
     }
     let source = peer(&request);
-    let given = match Form::<Credentials>::from_request(request, &()).await {
-        Ok(Form(given)) => given,
-        Err(rejection) => return rejection.into_response(),
+    let reading = Form::<Credentials>::from_request(request, &());
+    let given = match tokio::time::timeout(FORM_WITHIN, reading).await {
+        Ok(Ok(Form(given))) => given,
+        Ok(Err(rejection)) => return rejection.into_response(),
+        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
     };
     match auth.check_token(given.token.trim(), source, Instant::now()) {
         Ok(()) => {
