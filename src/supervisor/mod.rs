@@ -26,3 +26,4 @@ pub mod owned;
 mod passthrough;
 mod record;
 pub mod startup;
+pub mod target;

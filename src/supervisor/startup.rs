@@ -1,16 +1,12 @@
 //! From a configuration to a running driver: storage, lock, journal, what is left of an earlier life, what the
 //! binary is, the local endpoint, the connection to the server.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{io, path::PathBuf, time::Duration};
 
 use super::{
     agent,
     compose::{Contact, Idle},
-    config::{Pem, PemKey, ServerConfig, SupervisorConfig, TlsConfig, TlsVersion},
+    config::SupervisorConfig,
     driver::{Driver, Parts, free_port},
     journal::{Journal, JournalError, Opened, State},
     live::Live,
@@ -18,6 +14,7 @@ use super::{
     machine::{Machine, ReloadRule, Settings},
     owned::{OwnedKey, refuse_owned},
     record,
+    target::{self, TargetError},
 };
 use crate::{
     collector::{
@@ -33,12 +30,7 @@ use crate::{
         signals::Signals,
     },
     protocol::client::{Client, ClientOptions, DEFAULT_HEARTBEAT, Link},
-    transport::{
-        Target,
-        accept::Listener,
-        client,
-        tls::{self, Identity, TlsError, TlsOptions, Verify},
-    },
+    transport::{Target, accept::Listener, client},
     wire::InstanceUid,
 };
 
@@ -68,12 +60,8 @@ pub enum StartError {
         "agent.opamp_server_port: cannot listen on 127.0.0.1:{port}: {source}; free the port, or set 0 to take a free one"
     )]
     LocalPort { port: u16, source: io::Error },
-    #[error("server.tls: {0}")]
-    Tls(#[from] TlsError),
-    #[error("server.tls: cannot read {}: {source}", path.display())]
-    TlsFile { path: PathBuf, source: io::Error },
-    #[error("server.headers: {0}")]
-    Header(#[from] crate::transport::BadHeader),
+    #[error(transparent)]
+    Target(#[from] TargetError),
     #[error(transparent)]
     NoRandom(#[from] NoRandom),
     #[error("cannot listen for signals: {0}")]
@@ -86,12 +74,7 @@ impl StartError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Locked(LockError::Held { .. }) => 75,
-            Self::Executable(_)
-            | Self::OwnedKey(_)
-            | Self::LocalPort { .. }
-            | Self::Tls(_)
-            | Self::TlsFile { .. }
-            | Self::Header(_) => 78,
+            Self::Executable(_) | Self::OwnedKey(_) | Self::LocalPort { .. } | Self::Target(_) => 78,
             _ => 1,
         }
     }
@@ -101,7 +84,7 @@ impl StartError {
 pub async fn run(config: SupervisorConfig) -> Result<(), StartError> {
     let signals = Signals::listen().map_err(StartError::Signals)?;
     refuse_owned(&config.agent.args)?;
-    let target = target(&config.server)?;
+    let target = target::of(&config.server)?;
     let storage = storage(&config)?;
     let _lock = Lock::take(&storage)?;
     let Opened { journal, state, notes } = Journal::open(&storage, identity(&config)?)?;
@@ -281,55 +264,4 @@ async fn sweep_orphan(journal: &Journal) {
         }
         Err(error) => tracing::warn!(pid = facts.pid, %error, "a Collector left behind could not be ended"),
     }
-}
-
-fn target(server: &ServerConfig) -> Result<Target, StartError> {
-    let mut target = Target::new(server.endpoint.url().clone());
-    for (name, values) in &server.headers {
-        for value in values {
-            target.header(name, value.expose())?;
-        }
-    }
-    if server.endpoint.is_secure() {
-        target.tls = Some(tls_options(&server.tls)?.build()?);
-        target.server_name.clone_from(&server.tls.server_name_override);
-    }
-    Ok(target)
-}
-
-fn tls_options(tls: &TlsConfig) -> Result<TlsOptions, StartError> {
-    let version = |version| match version {
-        TlsVersion::V1_2 => tls::Version::V1_2,
-        TlsVersion::V1_3 => tls::Version::V1_3,
-    };
-    let identity = match &tls.identity {
-        Some(identity) => Some(Identity { cert_pem: pem(&identity.cert)?, key_pem: key(&identity.key)? }),
-        None => None,
-    };
-    Ok(TlsOptions {
-        ca_pem: tls.ca.as_ref().map(pem).transpose()?,
-        system_roots: tls.include_system_ca_certs_pool,
-        identity,
-        verify: if tls.insecure_skip_verify { Verify::Skip } else { Verify::Yes },
-        min_version: version(tls.min_version),
-        max_version: version(tls.max_version),
-    })
-}
-
-fn pem(pem: &Pem) -> Result<Vec<u8>, StartError> {
-    match pem {
-        Pem::File(path) => read(path),
-        Pem::Text(text) => Ok(text.clone().into_bytes()),
-    }
-}
-
-fn key(key: &PemKey) -> Result<Vec<u8>, StartError> {
-    match key {
-        PemKey::File(path) => read(path),
-        PemKey::Text(text) => Ok(text.expose().as_bytes().to_vec()),
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, StartError> {
-    fs::read(path).map_err(|source| StartError::TlsFile { path: path.to_owned(), source })
 }

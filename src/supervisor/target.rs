@@ -1,0 +1,75 @@
+//! `server` of supervisor.yaml as something to dial: URL, headers, TLS.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::config::{Pem, PemKey, ServerConfig, TlsConfig, TlsVersion};
+use crate::transport::{
+    BadHeader, Target,
+    tls::{self, Identity, TlsError, TlsOptions, Verify},
+};
+
+/// The server cannot be dialled as the file says.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    #[error("server.tls: {0}")]
+    Tls(#[from] TlsError),
+    #[error("server.tls: cannot read {}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("server.headers: {0}")]
+    Header(#[from] BadHeader),
+}
+
+/// The server to dial.
+pub(super) fn of(server: &ServerConfig) -> Result<Target, TargetError> {
+    let mut target = Target::new(server.endpoint.url().clone());
+    for (name, values) in &server.headers {
+        for value in values {
+            target.header(name, value.expose())?;
+        }
+    }
+    if server.endpoint.is_secure() {
+        target.tls = Some(tls_options(&server.tls)?.build()?);
+        target.server_name.clone_from(&server.tls.server_name_override);
+    }
+    Ok(target)
+}
+
+fn tls_options(tls: &TlsConfig) -> Result<TlsOptions, TargetError> {
+    let version = |version| match version {
+        TlsVersion::V1_2 => tls::Version::V1_2,
+        TlsVersion::V1_3 => tls::Version::V1_3,
+    };
+    let identity = match &tls.identity {
+        Some(identity) => Some(Identity { cert_pem: pem(&identity.cert)?, key_pem: key(&identity.key)? }),
+        None => None,
+    };
+    Ok(TlsOptions {
+        ca_pem: tls.ca.as_ref().map(pem).transpose()?,
+        system_roots: tls.include_system_ca_certs_pool,
+        identity,
+        verify: if tls.insecure_skip_verify { Verify::Skip } else { Verify::Yes },
+        min_version: version(tls.min_version),
+        max_version: version(tls.max_version),
+    })
+}
+
+fn pem(pem: &Pem) -> Result<Vec<u8>, TargetError> {
+    match pem {
+        Pem::File(path) => read(path),
+        Pem::Text(text) => Ok(text.clone().into_bytes()),
+    }
+}
+
+fn key(key: &PemKey) -> Result<Vec<u8>, TargetError> {
+    match key {
+        PemKey::File(path) => read(path),
+        PemKey::Text(text) => Ok(text.expose().as_bytes().to_vec()),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TargetError> {
+    fs::read(path).map_err(|source| TargetError::File { path: path.to_owned(), source })
+}
