@@ -127,6 +127,8 @@ impl Server {
             Mood::Refusing => {
                 // The status of an offered config may be in it.
                 self.live.as_mut().into_iter().for_each(|live| live.rules.contradicted());
+                // Who refuses a message knows that something is missing.
+                self.view.as_mut().into_iter().for_each(|view| view.sequence_num = None);
                 return Ok(Some(bad_request(&message.instance_uid, "not today")));
             }
             Mood::Overloaded => {
