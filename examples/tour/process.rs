@@ -105,11 +105,11 @@ pub(super) fn is_alive(pid: u32) -> bool {
     look(pid).is_some()
 }
 
-/// The one child of `parent` that runs `executable`.
+/// The one child of `parent` that runs `executable` as an agent, and not to `validate` or to print something.
 pub(super) fn child_of(parent: u32, executable: &Path) -> Result<u32> {
-    let executable = executable.to_string_lossy();
+    let executable = format!("{} --", executable.display());
     let all = all();
-    let mut children = all.iter().filter(|p| p.parent == parent && p.command_line.starts_with(&*executable));
+    let mut children = all.iter().filter(|p| p.parent == parent && p.command_line.starts_with(&executable));
     match (children.next(), children.next()) {
         (Some(child), None) => Ok(child.pid),
         (None, _) => bail!("process {parent} has no Collector"),

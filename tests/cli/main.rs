@@ -3,4 +3,5 @@
 mod changes;
 mod failures;
 mod reading;
+mod real;
 mod stub;

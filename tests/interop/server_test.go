@@ -125,7 +125,7 @@ func startOurSupervisor(t *testing.T, dir, endpoint string) *exec.Cmd {
 	return start(t, filepath.Join(dir, "supervisor.log"), executable(t, "OPAMP_SUPERVISOR"), "--config", config)
 }
 
-// findCollector is the pid of the one child that runs $OTELCOL.
+// findCollector is the pid of the one child that is an agent, and not a Collector that validates or prints something.
 func findCollector(parent int) (int, error) {
 	entries, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -141,6 +141,10 @@ func findCollector(parent int) (int, error) {
 		fmt.Sscanf(string(stat), "%d", &pid)
 		fmt.Sscanf(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " %s %d", &state, &ppid)
 		if ppid != parent || state == "Z" {
+			continue
+		}
+		line, err := os.ReadFile(filepath.Join(filepath.Dir(entry), "cmdline"))
+		if words := strings.Split(string(line), "\x00"); err != nil || len(words) < 2 || !strings.HasPrefix(words[1], "--") {
 			continue
 		}
 		if found != 0 {

@@ -1,0 +1,127 @@
+//! `opampctl` with the real `opamp-server`: what the stub promises, the server keeps.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::stub::{Said, bare, said};
+
+const SOON: Duration = Duration::from_secs(20);
+
+struct Server {
+    dir: tempfile::TempDir,
+    url: String,
+    child: Child,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+impl Server {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let api = free_address();
+        let child = Command::new(env!("CARGO_BIN_EXE_opamp-server"))
+            .args(["--opamp-listen", &free_address(), "--api-listen", &api, "--data-dir"])
+            .arg(dir.path().join("data"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Self { dir, url: format!("http://{api}"), child };
+        let start = Instant::now();
+        while server.run(&["version"]).code != 0 {
+            assert!(start.elapsed() < SOON, "{:?}", server.run(&["version"]));
+        }
+        server
+    }
+
+    fn token(&self) -> std::path::PathBuf {
+        self.dir.path().join("data/admin.token")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        let mut command = bare(self.dir.path());
+        command.args(["--server", &self.url, "--token-file"]).arg(self.token()).args(arguments);
+        said(command.output().unwrap())
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+const OBJECTS: &str = "
+kind: AgentRemoteConfig
+metadata: {name: base}
+spec:
+  value: |
+    receivers: {nop: {}}  # 1.20 stays 1.20
+---
+kind: AgentGroup
+metadata: {name: linux}
+spec:
+  priority: 10
+  selector: {nonIdentifyingAttributes: {os.type: linux}}
+  agentConfig: {agentRemoteConfigs: [{agentRemoteConfigRef: base}]}
+";
+
+#[test]
+fn objects_are_applied_shown_and_deleted() {
+    let server = Server::start();
+    let file = server.file("objects.yaml", OBJECTS);
+    let first = server.run(&["apply", "-f", &file]);
+    assert_eq!(first.out, "agentremoteconfig/base created\nagentgroup/linux created\n", "{first:?}");
+    let again = server.run(&["apply", "-f", &file]);
+    assert_eq!(again.out, "agentremoteconfig/base unchanged\nagentgroup/linux unchanged\n", "{again:?}");
+    let other = server.file("objects.yaml", &OBJECTS.replace("priority: 10", "priority: 20"));
+    let changed = server.run(&["apply", "-f", &other]);
+    assert_eq!(changed.out, "agentremoteconfig/base unchanged\nagentgroup/linux configured\n", "{changed:?}");
+
+    let shown = server.run(&["get", "arc", "base", "-o", "yaml"]).out;
+    assert!(shown.contains("1.20 stays 1.20"), "{shown}");
+    let groups = server.run(&["get", "ag"]).out;
+    let row: Vec<&str> = groups.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row, ["linux", "20", "0", "0", "0", "base"]);
+    assert_eq!(server.run(&["get", "ns", "-o", "name"]).out, "namespace/default\n");
+
+    assert_eq!(server.run(&["delete", "ag", "linux"]).out, "agentgroup/linux deleted\n");
+    assert_eq!(server.run(&["delete", "arc", "base"]).out, "agentremoteconfig/base deleted\n");
+    assert_eq!(server.run(&["get", "arc", "base"]).code, 1);
+    let empty = server.run(&["get", "agents", "-A"]);
+    assert_eq!((empty.code, empty.err.as_str()), (0, "no agents\n"));
+}
+
+#[test]
+fn who_we_are_and_what_is_refused() {
+    let server = Server::start();
+    assert_eq!(server.run(&["whoami"]).code, 0);
+    let versions = server.run(&["version"]).out;
+    assert!(versions.lines().any(|line| line.starts_with("server: v")), "{versions}");
+
+    let mut anonymous = bare(Path::new("/nonexistent"));
+    let anonymous = said(anonymous.args(["--server", &server.url, "get", "agents"]).output().unwrap());
+    assert_eq!(anonymous.code, 1);
+    assert!(anonymous.err.contains("--token-file"), "{}", anonymous.err);
+
+    let uid = "01900000-0000-7000-8000-aabbccddeeff";
+    let file = server.file("x.yaml", "receivers: {nop: {}}\n");
+    let push = server.run(&["config", "push", "-f", &file, "--agent", uid]);
+    assert_eq!(push.code, 1);
+    assert!(push.err.contains("404"), "{}", push.err);
+    let made = server.run(&["get", "arc", "-o", "name"]);
+    assert_eq!((made.code, made.out.as_str()), (0, ""), "a push to nobody leaves nothing behind");
+    let restart = server.run(&["restart", uid]);
+    assert_eq!(restart.code, 1);
+}
