@@ -1,4 +1,118 @@
-//! OpAMP for a fleet of OpenTelemetry Collectors.
+//! OpAMP for a fleet of OpenTelemetry Collectors: a supervisor beside each Collector, a server for all of
+//! them, and a command line for people. One package, one library, three thin programs.
+//!
+//! This page is the map. What a person needs to run it is in `README.md`; what is promised, and which test
+//! keeps each promise, in `docs/promises.md`; the protocol's requirements by id in `docs/opamp-conformance.md`.
+//!
+//! # Rooms
+//!
+//! | room | is | does not |
+//! |---|---|---|
+//! | `src/bin/` | arguments → settings → runtime → `run` | decide anything |
+//! | [`supervisor`] | the daemon beside one Collector: its config, its process, what the server is told | know how bytes travel |
+//! | [`server`] | the OpAMP endpoint, the fleet, REST, the page | know the supervisor: any OpAMP agent will do |
+//! | [`cli`] | `opampctl`: a client of the REST API | hold rules about agents or configs |
+//! | [`transport`] | sockets around [`protocol`]'s machines: WebSocket, plain HTTP, TLS, both ways | know what is said |
+//! | [`collector`] | what is known of otelcol: components, `validate`, lint with line and column, probe | keep one running |
+//! | [`telemetry`] | the logs of supervisor and server | know what is logged |
+//! | [`protocol`] | OpAMP's rules as machines without I/O, for both ends | read a clock, open a socket |
+//! | [`os`] | every system call of the supervisor: processes, signals, files, lock, host facts | have policy |
+//! | [`wire`] | bytes ⇄ messages, ids, capability bits, limits | have policy or I/O |
+//!
+//! # Arrows
+//!
+//! Imports only go down, and never sideways between the three on one floor.
+//!
+//! ```text
+//!                     bin/opamp-supervisor   bin/opamp-server   bin/opampctl
+//!                               │                   │                │
+//!                               ▼                   ▼                ▼
+//!                           supervisor            server            cli
+//!                               └─────────┬─────────┴────────────────┘
+//!                                         ▼
+//!                        transport   collector   telemetry
+//!                               └─────────┬─────────┘
+//!                                         ▼
+//!                              protocol       os
+//!                                  └─────┬─────┘
+//!                                        ▼
+//!                                      wire
+//! ```
+//!
+//! # How the parts move
+//!
+//! ```text
+//!   person ── opampctl / page ──▶ server::api ──▶ server::hub ◀── server::accept ◀═ OpAMP ═▶ agents
+//!                                      │              │ owns fleet, store, wake-ups
+//!                                      ▼              ▼
+//!                                 server::auth    server::fleet (pure), server::store (SQLite)
+//!
+//!                                           ┌──────── supervisor::driver, the one task ───────────┐
+//!   server ◀═ OpAMP ═▶ transport::client ──▶│ machine (pure) ─▶ effects: check, write files,      │
+//!                                           │ journal          spawn, SIGHUP, TERM, KILL, report  │
+//!                                           └──▲────────────────────────────────────────────┬─────┘
+//!                                              │ health, effective config, components       ▼
+//!                        supervisor::local ◀═ OpAMP on loopback ═══════════════════════ Collector
+//! ```
+//!
+//! A config travels: `AgentRemoteConfig` in the store → `fleet::desired` computes what each agent should run and
+//! its hash → an offer → the supervisor stores the body (`journal::configs`) → `check` (text, components,
+//! `validate`) → `compose` → `live` → SIGHUP or a restart → a healthy report of the new life → APPLIED. Anything
+//! else ends in FAILED with the reason, and what ran before runs on or runs again.
+//!
+//! # Invariants
+//!
+//! What must always hold, and what keeps it.
+//!
+//! | invariant | kept by |
+//! |---|---|
+//! | Arrows point down; pure rooms name no clock, file, socket or randomness; `unsafe` in `os` only; a file has at most 400 lines | `tests/architecture.rs`, on the text of `src/` |
+//! | The messages are those of OpAMP, no more and no fewer | `tests/wire`: compiled descriptors against the table |
+//! | Unchanged parts are not sent twice, a loss is noticed and repaired | [`protocol::client`], [`protocol::server`]: one machine for each end, clock passed in |
+//! | One owner of each machine: the driver of [`supervisor::machine`], a task of each `Client`, the hub of the fleet | they are moved into their owner; others hold a handle with a bounded queue |
+//! | A late timer, check, child or report cannot act on what is newer | `Generation`, `CheckToken` and the session number in [`supervisor::machine`] |
+//! | A state is on disk before the server is told of it | `Driver::status` is the only way to a status; [`supervisor::journal`] is the only writer of `state.json` |
+//! | A committed state is never lost and a torn one never read | `journal::slots`, whose tests cut power between any two steps |
+//! | A person's Collector config is never re-serialised | a layer is `LiveFile { contents: Vec<u8> }`; the parsed tree in `collector::lint` cannot be written out |
+//! | What the supervisor must own comes last | `compose` adds one overlay file after all layers; `owned` refuses `--set` on its keys |
+//! | The running Collector is not touched before a config passed its checks | `machine::apply`: `Checking` comes before `Proving` |
+//! | SIGHUP goes only to a process that was heard from | `machine::apply::switch` needs a session |
+//! | An operator's change is durable before it is acknowledged or offered | `Hub::operate`: store, then memory, then wake-ups |
+//! | Secrets show in no log, message or `Debug` | `config::Secret`, `cli::settings::Secret`, `auth::token::Token` |
+//! | Each wait has a deadline, each queue a length, each peer-sent size a limit | constants at the top of the file that waits, queues or reads |
+//!
+//! # Where to add X
+//!
+//! | X | where |
+//! |---|---|
+//! | a key of `supervisor.yaml` | a row in `supervisor/config/keys.rs`, a field in `model.rs`, a line in `decode/`, a line in `tests/config/samples/every-key.yaml` (a test insists) |
+//! | something that can happen to the supervisor | `driver/happenings.rs`; if it decides anything, an `Input` of [`supervisor::machine`] |
+//! | something the supervisor does | an `Effect` of [`supervisor::machine`], performed in `driver/effects.rs` |
+//! | something that outlives the supervisor | `journal/state.rs`; its meaning in `supervisor/record.rs` |
+//! | a check of configs | `collector/lint/checks.rs` if the text shows it, else `supervisor/check.rs` |
+//! | a key that no config may take from the supervisor | `supervisor/compose.rs`, and `OWNED` in `supervisor/owned.rs` |
+//! | a capability | of the agent: `supervisor/agent.rs`; of the server: `capabilities` in `server/hub/mod.rs` |
+//! | a rule of the protocol | [`protocol::client`] or [`protocol::server`], with a test that carries the rule's id |
+//! | a system call | [`os`] |
+//! | a REST path | the router in `server/api/mod.rs`, a handler beside it, its shape in `view.rs`, `docs/rest.md` |
+//! | something operators write | `server/fleet/resource.rs`, a `Change` in `server/store/mod.rs`; tables only by a new migration at the end of `store/schema.rs` |
+//! | a rule about which config an agent gets | `server/fleet/desired.rs` |
+//! | a number to watch | `server/hub/metrics.rs` and `server/api/metrics.rs` |
+//! | a flag of the server | `Settings` in `server/config.rs`, `src/bin/opamp-server.rs` |
+//! | a command of `opampctl` | the grammar in `cli/args.rs`, a file of its own, one arm in `cli/mod.rs` |
+//! | a way for a Collector to misbehave | `examples/fake_collector/switches.rs` |
+//! | a dependency | optional in `Cargo.toml`, under the feature whose room needs it |
+//! | a promise | a test or bench, and its line in `docs/promises.md` (a test looks the names up) |
+//!
+//! # Features
+//!
+//! `supervisor`, `server` and `cli` each turn on one program and the rooms below it; all are on by default.
+//! Most of the supervisor's memory is code, so it ships without what it does not use:
+//!
+//! ```text
+//! cargo build --profile small --bin opamp-supervisor --no-default-features --features supervisor
+//! ```
+
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(any(feature = "supervisor", feature = "server", feature = "cli"))]

@@ -8,7 +8,7 @@
 //! - [`probe`]: whether a running one answers its health check
 //!
 //! Not here: keeping a Collector running (`supervisor`), composing its layers (`supervisor::compose`).
-//! Called by `supervisor` (all of it), `server` and `cli` ([`components`] and [`lint`]).
+//! Called by `supervisor` (all of it) and `cli` ([`lint`]). The server does not judge configs.
 
 #[cfg(feature = "supervisor")]
 pub mod binary;

@@ -7,6 +7,9 @@
 //!
 //! Time comes in as a [`Duration`](std::time::Duration) since any fixed start; randomness comes in as a
 //! seed. Sockets belong to `transport`, policy (which config, which agent) to `supervisor` and `server`.
+//!
+//! [`client`] is driven by `transport::client`; [`server`] by `server::hub` for the fleet, and by
+//! `supervisor::local` for the Collector's own extension.
 
 pub mod backoff;
 pub mod client;

@@ -4,13 +4,16 @@
 //! - [`startup`]: from a configuration to a running driver
 //! - `driver`: the one task that owns everything below and performs effects
 //! - [`machine`]: what to do with process and config, pure
-//! - [`compose`], [`live`]: the config as a list of files, on disk
+//! - [`compose`], [`live`]: the config as a list of files, on disk; [`owned`]: keys that no `--set` may touch
 //! - [`check`]: judging a config without touching what runs
 //! - [`local`]: the OpAMP endpoint for the Collector's own extension
 //! - [`health`], [`agent`]: what the server is told
 //! - [`journal`]: the one truth on disk; `record` is what its content means
 //!
-//! Called by `bin/opamp-supervisor`.
+//! - `passthrough`: the Collector's lines in the supervisor's log
+//!
+//! Not here: how bytes travel (`transport`), what a Collector is (`collector`), system calls (`os`).
+//! Called by `bin/opamp-supervisor`; `docs/supervisor.md` tells operators how it behaves.
 
 pub mod agent;
 pub mod check;

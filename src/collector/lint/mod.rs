@@ -2,8 +2,11 @@
 //!
 //! The text is never rewritten and `${…}` never resolved: the Collector's own `validate` has the last
 //! word, this says sooner and clearer what it would say. Layers are judged together, as the Collector
-//! merges them ([`View`]). Pure; called by the supervisor before a config is applied, by the server and
-//! `opampctl` before one is pushed.
+//! merges them ([`View`]). Pure; called by the supervisor before a config is applied, and by `opampctl`
+//! before one is sent.
+//!
+//! - `tree`, `builder`, `lenient`: the text as a tree with positions, within a budget
+//! - `view`: what the layers say together; `checks`: the rules; `suggest`: the nearest name
 
 pub(in crate::collector) mod builder;
 mod checks;

@@ -4,6 +4,8 @@
 //! status is read through a pidfd, so nobody can steal it and a reused number is never signalled.
 //! When the leader has ended, what is left of its group is killed before its number is given back.
 //!
+//! - `spawn`: from a [`Spec`] to a process; `exit`: how it ended, in words
+//!
 //! Called by `supervisor`'s driver and by [`super::run`]. Restart policy is not here.
 
 mod exit;

@@ -18,6 +18,8 @@
 //! Nothing is remembered about which message a reply belongs to: if one was lost, the server sees a gap in
 //! `sequence_num` and asks for everything. What was sent and not answered before a connection broke counts
 //! as unsent.
+//!
+//! - `receive`: what a reply of the server means
 
 mod receive;
 #[cfg(test)]

@@ -1,5 +1,9 @@
 //! The agent plane: the OpAMP endpoint on both transports. A request whose media type is OpAMP's is a plain HTTP
-//! exchange, any other is a WebSocket handshake (S-TC-03). What a message means is `server::hub`'s business.
+//! exchange, any other is a WebSocket handshake (S-TC-03).
+//!
+//! - `ws`: one task for each connection; `http`: one exchange at a time
+//!
+//! Not here: what a message means (`server::hub`), sockets and their bounds (`server::listen`). Called by `server::run`.
 
 mod http;
 mod ws;

@@ -3,6 +3,9 @@
 //!
 //! - `agents`, `groups`, `configs`, `namespaces`, `system`, `watch`: the routes
 //! - `view`: the model as JSON; `query`: list parameters; `body`: request bodies; [`problem`]: errors (RFC 9457)
+//!
+//! Not here: which config an agent should run (`server::fleet`), who may ask (`server::auth`). Mounted by
+//! `server::run`; `docs/rest.md` is the same for its users.
 
 mod agents;
 mod body;

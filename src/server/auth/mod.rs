@@ -1,8 +1,10 @@
 //! Who may use the operator plane: whoever holds the admin token, or a browser session that was traded for it.
-//! Roles and more identities come with a later issue; agents are admitted by `accept`.
+//! There is one identity and no role. Agents are not its business: `accept` admits them.
 //!
 //! - [`token`]: the token file; [`session`]: browser sessions; `throttle`: failed attempts by source
 //! - [`guard`]: the middleware in front of every protected route
+//!
+//! Called by `api` (each request) and `web` (login, logout); made by `run`.
 
 pub mod guard;
 pub mod session;

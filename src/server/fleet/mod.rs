@@ -3,6 +3,8 @@
 //!
 //! - [`agent`]: one agent; [`resource`]: what operators write; [`selector`]: which agents are meant
 //! - [`desired`]: the config each agent should run
+//!
+//! Owned by `server::hub`, shown by `server::api`, stored by `server::store`.
 
 pub mod agent;
 pub mod desired;

@@ -4,6 +4,8 @@
 //!
 //! - [`record`]: an agent as it is stored; [`sqlite`]: the embedded store, its one writer thread
 //! - `schema`: tables and their versions; `write`, `read`: changes and rows as SQL
+//!
+//! Called by `server::hub` alone. It decides nothing: what to store is a [`Change`].
 
 mod read;
 pub mod record;

@@ -1,5 +1,5 @@
 //! The page for people: static assets compiled in, and the login that trades the token for a session.
-//! What the page shows it gets from `api`, as any client does.
+//! What the page shows it gets from `api`, as any client does. Mounted by `server::run`.
 
 use std::{
     sync::Arc,

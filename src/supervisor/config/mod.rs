@@ -1,12 +1,12 @@
 //! `supervisor.yaml`: text → typed configuration, with every fault named by line and column.
 //!
-//! The file of the established supervisor loads unchanged. Stages: read → [`yaml`] (a tree with positions) →
-//! [`expand`] (`${…}`) → [`walk`] against the table in [`keys`] (unknown keys, shapes, notices) → [`decode`]
+//! The file of the established supervisor loads unchanged. Stages: read → `yaml` (a tree with positions) →
+//! `expand` (`${…}`) → `walk` against the table in `keys` (unknown keys, shapes, notices) → `decode`
 //! (values, defaults, the rules of single keys). All problems are collected, not only the first.
 //!
 //! It opens no socket, starts nothing and logs nothing: [`load`] hands its [`Notice`]s to the caller, which is
-//! `bin` at start and the driver at a reload. To add a key: a row in [`keys`], a field in [`model`], a line in
-//! [`decode`].
+//! `bin` at start. To add a key: a row in `keys`, a field in `model`, a line in `decode`, a line in
+//! `tests/config/samples/every-key.yaml`.
 
 mod context;
 mod decode;

@@ -8,6 +8,12 @@
 //!
 //! It waits for one thing to happen, tells the [`Machine`], performs what the machine asks for, and waits
 //! again. Everything that takes time runs beside it and reports back with a generation.
+//!
+//! - `happenings`: what can happen, and what the machine is told about it
+//! - `effects`: doing what the machine asks for
+//! - `process`: the running Collector: its output, its end, its watch
+//!
+//! Not here: what to do next, which is the machine's to say. Called by `supervisor::startup`.
 
 mod effects;
 mod happenings;

@@ -8,6 +8,8 @@
 //!   run/agent.json               which process was started: for the sweep after a kill, no truth
 //! ```
 //!
+//! - `state`: what is kept; `file`: its bytes; `slots`: two copies and the order that replaces them; `configs`
+//!
 //! Every transition is committed here before the side effect it announces. A file that is empty, torn or
 //! altered never stops the supervisor (F-16, F-17); one of a newer schema is never modified (F-18).
 //! Everything else on disk (`live/`, links) is derived and made again.

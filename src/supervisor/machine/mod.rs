@@ -16,6 +16,9 @@
 //! work, the newest offer waits in a mailbox of one. Each process and each check has a generation, so that
 //! what is late cannot act on what is newer. The driver performs the [`Effect`]s and owns clock, processes and
 //! files; [`super::journal`] makes them durable before they are announced.
+//!
+//! - `process`: start, stop, death; `restart`: when to start again
+//! - `apply`: a config on its way from offer to proof
 
 mod apply;
 mod process;

@@ -1,4 +1,8 @@
-//! The checked tree to the typed configuration: defaults, and the rules of single keys.
+//! The checked tree to the typed configuration: defaults, and the rules of single keys. Shapes and unknown keys
+//! were judged before, by `walk`. Called by [`super::parse`] alone.
+//!
+//! - `server`, `agent`, `telemetry`: one section each; the small sections are here
+//! - `reserved`: rules of keys that have no effect yet
 //!
 //! Where the established supervisor has a wording for an error, it is in the message as it is there.
 
