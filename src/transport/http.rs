@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use ::http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER},
 };
-use reqwest::{Client, Response};
+use reqwest::{
+    Client, Response,
+    dns::{Addrs, Name, Resolve, Resolving},
+};
+use url::{Host, Position, Url};
 
 use super::{
     Target,
@@ -30,12 +34,14 @@ const GZIP_FROM: usize = 1024;
 /// An exchange gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {
-    #[error("{url}: {source}; is the server up, and is server.endpoint right?")]
+    #[error("{url}: {}; is the server up, and are server.endpoint and server.tls right?", causes(source))]
     Failed { url: String, source: reqwest::Error },
     #[error("{url}: the HTTP client cannot be made: {source}")]
     Client { url: String, source: reqwest::Error },
     #[error("{url}: {source}")]
     Tls { url: String, source: TlsError },
+    #[error("{url}: {name:?} cannot be a server name over https; give a DNS name")]
+    ServerName { url: String, name: String },
     #[error("{url}: the server answered 401; check the credentials in server.headers")]
     Unauthorized { url: String },
     #[error("{url}: the server answered 413: the message is over its limit and is not sent again")]
@@ -48,6 +54,17 @@ pub enum ExchangeError {
     Body { url: String, source: BodyError },
     #[error("{url}: not sent: {source}")]
     NotSent { url: String, source: BodyError },
+}
+
+/// The error with what caused it: the outermost words alone say little.
+fn causes(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 impl ExchangeError {
@@ -68,6 +85,41 @@ impl ExchangeError {
 pub struct HttpLink {
     client: Client,
     target: Target,
+    /// The target's URL, with the name that its certificate must have for a host.
+    post_to: Url,
+}
+
+/// Looks up the target's own host, whatever name the certificate is for.
+#[derive(Debug)]
+struct HostOf {
+    host: String,
+    port: u16,
+}
+
+impl Resolve for HostOf {
+    fn resolve(&self, _: Name) -> Resolving {
+        let (host, port) = (self.host.clone(), self.port);
+        Box::pin(async move {
+            let addresses = tokio::net::lookup_host((host, port)).await?;
+            Ok(Box::new(addresses) as Addrs)
+        })
+    }
+}
+
+/// Where to post so that the server is asked for the name its certificate must have, and how to get there.
+fn named(target: &Target) -> Result<(Url, HostOf), ExchangeError> {
+    let host = target.url.host_str().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let port = target.url.port_or_known_default().unwrap_or(443);
+    let mut url = target.url.clone();
+    if let Some(name) = &target.server_name {
+        let named = url.set_host(Some(name));
+        // An address is not looked up, so the connection would go there.
+        if named.is_err() || !matches!(url.host(), Some(Host::Domain(_))) {
+            return Err(ExchangeError::ServerName { url: target.url.to_string(), name: name.clone() });
+        }
+    }
+    Ok((url, HostOf { host, port }))
 }
 
 impl HttpLink {
@@ -75,7 +127,9 @@ impl HttpLink {
     pub fn new(target: &Target) -> Result<Self, ExchangeError> {
         let tls = target.tls.clone().map_or_else(tls::unused, Ok);
         let tls = tls.map_err(|source| ExchangeError::Tls { url: target.url.to_string(), source })?;
+        let (post_to, resolver) = named(target)?;
         let client = Client::builder()
+            .dns_resolver(resolver)
             .tls_backend_preconfigured((*tls).clone())
             .http1_only()
             .no_gzip()
@@ -86,7 +140,7 @@ impl HttpLink {
             .pool_max_idle_per_host(1)
             .build()
             .map_err(|source| ExchangeError::Client { url: target.url.to_string(), source })?;
-        Ok(Self { client, target: target.clone() })
+        Ok(Self { client, target: target.clone(), post_to })
     }
 
     /// Sends one message and returns the answer to it (C-HT-01).
@@ -96,7 +150,7 @@ impl HttpLink {
         let bytes = body::encode(message, limits.send)
             .map_err(|source| ExchangeError::NotSent { url: url(), source })?;
         let (bytes, headers) = self.request(bytes, message);
-        let sent = self.client.post(self.target.url.clone()).headers(headers).body(bytes).send().await;
+        let sent = self.client.post(self.post_to.clone()).headers(headers).body(bytes).send().await;
         let answer = sent.map_err(|source| self.failed(source))?;
         self.check_status(&answer)?;
         let encoding = answer.headers().get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
@@ -109,6 +163,10 @@ impl HttpLink {
     fn request(&self, bytes: Vec<u8>, message: &AgentToServer) -> (Vec<u8>, HeaderMap) {
         let mut headers = self.target.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(wire::CONTENT_TYPE));
+        let authority = HeaderValue::from_str(&self.target.url[Position::BeforeHost..Position::AfterPort]);
+        if let (true, Ok(authority)) = (self.target.server_name.is_some(), authority) {
+            headers.insert(HOST, authority);
+        }
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         let uid = wire::InstanceUid::try_from(&*message.instance_uid).map(|uid| uid.to_string());
         if let Some(uid) = uid.ok().and_then(|uid| HeaderValue::from_str(&uid).ok()) {

@@ -6,3 +6,4 @@ mod http;
 mod links;
 mod local;
 mod peer;
+mod secure;
