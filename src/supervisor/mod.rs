@@ -22,6 +22,7 @@ pub mod config;
 mod driver;
 pub mod health;
 pub mod journal;
+mod legacy;
 pub mod live;
 pub mod local;
 pub mod machine;

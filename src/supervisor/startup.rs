@@ -1,7 +1,11 @@
 //! From a configuration to a running driver: storage, lock, journal, what is left of an earlier life, what the
 //! binary is, the local endpoint, the connection to the server.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
     agent,
@@ -9,6 +13,7 @@ use super::{
     config::SupervisorConfig,
     driver::{Driver, Parts, free_port},
     journal::{Journal, JournalError, Opened, State},
+    legacy::Legacy,
     live::Live,
     local::Endpoint,
     machine::{Machine, ReloadRule, Settings},
@@ -87,10 +92,7 @@ pub async fn run(config: SupervisorConfig) -> Result<(), StartError> {
     let target = target::of(&config.server)?;
     let storage = storage(&config)?;
     let _lock = Lock::take(&storage)?;
-    let Opened { journal, state, notes } = Journal::open(&storage, identity(&config)?)?;
-    for note in notes {
-        tracing::warn!("{note}");
-    }
+    let (journal, state) = open_journal(&storage, &config)?;
     sweep_orphan(&journal).await;
     let mut start = Start { config, storage, journal, state };
     let mut binary = start.binary();
@@ -206,6 +208,23 @@ impl Start {
         };
         Ok(client::spawn(Client::new(options, seed()?), target, clock::boottime))
     }
+}
+
+/// Opens the journal; at the first start, what the established supervisor left is taken over.
+fn open_journal(storage: &Path, config: &SupervisorConfig) -> Result<(Journal, State), StartError> {
+    let legacy = Legacy::find(storage);
+    let fresh = match legacy.as_ref().and_then(|legacy| legacy.instance_uid) {
+        Some(uid) => uid,
+        None => identity(config)?,
+    };
+    let Opened { mut journal, mut state, notes } = Journal::open(storage, fresh)?;
+    for note in notes {
+        tracing::warn!("{note}");
+    }
+    if let Some(legacy) = legacy {
+        legacy.take_over(&mut journal, &mut state)?;
+    }
+    Ok((journal, state))
 }
 
 /// Who this is when nothing is stored: what the file says, else somebody new.
