@@ -82,7 +82,9 @@ impl Hub {
             links.remove(&uid);
             connection.uids.remove(&uid);
         }
-        if new || linked || !received.changed.is_empty() {
+        // A sequence that began anew is stored at once: after a crash, the number of an earlier run could
+        // fit by chance and hide what was lost.
+        if new || linked || received.gap || !received.changed.is_empty() {
             dirty.insert(uid);
             self.tell(uid);
         } else if answer.more.is_some() {
@@ -220,11 +222,11 @@ fn attach<'a>(
 
 impl Link {
     fn new(connection: &Connection) -> Self {
-        Self {
-            connection: connection.id,
-            session: Session::new(capabilities()),
-            wake: connection.wake.clone(),
-        }
+        let session = match connection.transport {
+            Transport::WebSocket => Session::new(capabilities()),
+            Transport::Http => Session::over_http(capabilities()),
+        };
+        Self { connection: connection.id, session, wake: connection.wake.clone() }
     }
 }
 
