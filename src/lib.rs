@@ -86,16 +86,16 @@
 //! | X | where |
 //! |---|---|
 //! | a key of `supervisor.yaml` | a row in `supervisor/config/keys.rs`, a field in `model.rs`, a line in `decode/`, a line in `tests/config/samples/every-key.yaml` (a test insists) |
-//! | something that can happen to the supervisor | `driver/happenings.rs`; if it decides anything, an `Input` of [`supervisor::machine`] |
-//! | something the supervisor does | an `Effect` of [`supervisor::machine`], performed in `driver/effects.rs` |
-//! | something that outlives the supervisor | `journal/state.rs`; its meaning in `supervisor/record.rs` |
+//! | something that can happen to the supervisor | `supervisor/driver/happenings.rs`; if it decides anything, an `Input` of [`supervisor::machine`] |
+//! | something the supervisor does | an `Effect` of [`supervisor::machine`], performed in `supervisor/driver/effects.rs` |
+//! | something that outlives the supervisor | `supervisor/journal/state.rs`; its meaning in `supervisor/record.rs` |
 //! | a check of configs | `collector/lint/checks.rs` if the text shows it, else `supervisor/check.rs` |
 //! | a key that no config may take from the supervisor | `supervisor/compose.rs`, and `OWNED` in `supervisor/owned.rs` |
 //! | a capability | of the agent: `supervisor/agent.rs`; of the server: `capabilities` in `server/hub/mod.rs` |
 //! | a rule of the protocol | [`protocol::client`] or [`protocol::server`], with a test that carries the rule's id |
 //! | a system call | [`os`] |
 //! | a REST path | the router in `server/api/mod.rs`, a handler beside it, its shape in `view.rs`, `docs/rest.md` |
-//! | something operators write | `server/fleet/resource.rs`, a `Change` in `server/store/mod.rs`; tables only by a new migration at the end of `store/schema.rs` |
+//! | something operators write | `server/fleet/resource.rs`, a `Change` in `server/store/mod.rs`; tables only by a new migration at the end of `server/store/schema.rs` |
 //! | a rule about which config an agent gets | `server/fleet/desired.rs` |
 //! | a number to watch | `server/hub/metrics.rs` and `server/api/metrics.rs` |
 //! | a flag of the server | `Settings` in `server/config.rs`, `src/bin/opamp-server.rs` |
