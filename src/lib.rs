@@ -68,7 +68,7 @@
 //! |---|---|
 //! | Arrows point down; pure rooms name no clock, file, socket or randomness; `unsafe` in `os` only; a file has at most 400 lines | `tests/architecture.rs`, on the text of `src/` |
 //! | The messages are those of OpAMP, no more and no fewer | `tests/wire`: compiled descriptors against the table |
-//! | Unchanged parts are not sent twice, a loss is noticed and repaired | [`protocol::client`], [`protocol::server`]: one machine for each end, clock passed in |
+//! | Unchanged parts are not sent twice, a loss is noticed and repaired | [`protocol::client`], [`protocol::server`]: one machine for each end; `tests/protocol` simulates both |
 //! | One owner of each machine: the driver of [`supervisor::machine`], a task of each `Client`, the hub of the fleet | they are moved into their owner; others hold a handle with a bounded queue |
 //! | A late timer, check, child or report cannot act on what is newer | `Generation`, `CheckToken` and the session number in [`supervisor::machine`] |
 //! | A state is on disk before the server is told of it | `Driver::status` is the only way to a status; [`supervisor::journal`] is the only writer of `state.json` |
@@ -103,6 +103,24 @@
 //! | a way for a Collector to misbehave | `examples/fake_collector/switches.rs` |
 //! | a dependency | optional in `Cargo.toml`, under the feature whose room needs it |
 //! | a promise | a test or bench, and its line in `docs/promises.md` (a test looks the names up) |
+//!
+//! # Tests
+//!
+//! | where | proves |
+//! |---|---|
+//! | beside the code | the rules of one file or room, without sockets where the room has none |
+//! | `tests/architecture.rs`, `tests/docs.rs` | this map, and that documents name what is there |
+//! | `tests/wire` | the messages, against the table of OpAMP's |
+//! | `tests/protocol` | both machines against each other in virtual time, under seeded loss, reconnects and restarts |
+//! | `tests/transport` | both transports over real sockets |
+//! | `tests/config` | `supervisor.yaml`: every key, every wrong value |
+//! | `tests/collector` | linter and fake Collector, against the real one |
+//! | `tests/supervisor` | the built supervisor, with the fake Collector and real ones |
+//! | `tests/server`, `tests/browser` | the server over real sockets; its page in Chromium |
+//! | `tests/cli` | the built `opampctl`, with a stub and with the real server |
+//! | `tests/interop` | both ends against opamp-go |
+//! | `examples/tour` | the main job as a person does it: `examples/quickstart.sh --once` |
+//! | `benches/supervisor` | what the supervisor costs and how fast it is |
 //!
 //! # Features
 //!

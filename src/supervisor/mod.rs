@@ -8,9 +8,9 @@
 //! - [`check`]: judging a config without touching what runs
 //! - [`local`]: the OpAMP endpoint for the Collector's own extension
 //! - [`health`], [`agent`]: what the server is told
-//! - [`journal`]: the one truth on disk; `record` is what its content means
-//!
-//! - `passthrough`: the Collector's lines in the supervisor's log
+//! - [`journal`]: the one truth on disk; `record` is what its content means, `legacy` what the established
+//!   supervisor left
+//! - [`target`]: the server as something to dial; `passthrough`: the Collector's lines in the supervisor's log
 //!
 //! Not here: how bytes travel (`transport`), what a Collector is (`collector`), system calls (`os`).
 //! Called by `bin/opamp-supervisor`; `docs/supervisor.md` tells operators how it behaves.
