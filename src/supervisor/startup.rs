@@ -32,6 +32,7 @@ use crate::{
         fs::{FsError, ensure_private_dir},
         lock::{Lock, LockError},
         orphan::{Swept, sweep},
+        reaper,
         signals::Signals,
     },
     protocol::client::{Client, ClientOptions, DEFAULT_HEARTBEAT, Link},
@@ -88,6 +89,9 @@ impl StartError {
 /// Runs the supervisor until it is told to stop. On the main thread: children are tied to their thread.
 pub async fn run(config: SupervisorConfig) -> Result<(), StartError> {
     let signals = Signals::listen().map_err(StartError::Signals)?;
+    if let Err(error) = reaper::become_subreaper() {
+        tracing::debug!(%error, "orphans of the Collector go to init, not to the supervisor");
+    }
     refuse_owned(&config.agent.args)?;
     let target = target::of(&config.server)?;
     let storage = storage(&config)?;

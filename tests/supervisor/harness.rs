@@ -284,10 +284,16 @@ impl Host {
     }
 
     pub(crate) fn start(&self) -> Supervisor {
+        self.start_through(&[])
+    }
+
+    /// Starts it as the command that these words run.
+    pub(crate) fn start_through(&self, words: &[&str]) -> Supervisor {
         let path = self.dir.path().join("supervisor.yaml");
         fs::write(&path, &self.yaml).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_opamp-supervisor"));
-        command.arg("--config").arg(path).envs(self.env.iter().cloned());
+        let words = [words, &[env!("CARGO_BIN_EXE_opamp-supervisor")]].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg("--config").arg(path).envs(self.env.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         Supervisor(command.spawn().unwrap())
     }

@@ -4,5 +4,6 @@
 mod bad_input;
 mod harness;
 mod lifecycle;
+mod pid1;
 mod real;
 mod remote_config;

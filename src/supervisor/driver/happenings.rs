@@ -5,7 +5,7 @@ use prost::Message;
 
 use crate::{
     collector::components::Components,
-    os::{child::Exit, clock, signals::Received},
+    os::{child::Exit, clock, reaper, signals::Received},
     protocol::client::Event,
     supervisor::{
         local::{Heard, Word},
@@ -29,7 +29,10 @@ impl Driver {
     pub(super) async fn happened(&mut self, happening: Happening) {
         match happening {
             Happening::Signal(signal) => self.signalled(signal),
-            Happening::Exited(exit) => self.bury(exit).await,
+            Happening::Exited(exit) => {
+                self.bury(exit).await;
+                reap_strangers();
+            }
             Happening::Heard(heard) => self.heard(heard),
             Happening::Checked(Checked { token, verdict }) => self.tell(Input::Checked { token, verdict }),
             Happening::Notice(notice) => self.noticed(notice),
@@ -48,7 +51,7 @@ impl Driver {
             Received::Hangup => {
                 tracing::warn!("SIGHUP: reloading supervisor.yaml is not supported; restart the supervisor");
             }
-            Received::ChildEnded => {}
+            Received::ChildEnded => reap_strangers(),
         }
     }
 
@@ -154,5 +157,12 @@ impl Driver {
         }
         tracing::info!(config = %hash, "the server offers a config");
         self.tell(Input::Offer(hash));
+    }
+}
+
+/// Orphans whose parent died become ours; nobody else takes their status (F-86).
+fn reap_strangers() {
+    if let Err(error) = reaper::reap_strangers() {
+        tracing::warn!(%error, "ended orphans could not be reaped");
     }
 }
