@@ -22,5 +22,6 @@ mod pidfd;
 pub mod reaper;
 pub mod run;
 pub mod signals;
+pub mod systemd;
 #[cfg(test)]
 mod testing;

@@ -7,3 +7,4 @@ mod lifecycle;
 mod pid1;
 mod real;
 mod remote_config;
+mod systemd;

@@ -23,6 +23,8 @@ pub(super) enum Happening {
     Checked(Checked),
     Notice(Notice),
     Timer,
+    /// The watchdog wants to hear from the main loop.
+    SignOfLife,
 }
 
 impl Driver {
@@ -37,6 +39,7 @@ impl Driver {
             Happening::Checked(Checked { token, verdict }) => self.tell(Input::Checked { token, verdict }),
             Happening::Notice(notice) => self.noticed(notice),
             Happening::Timer => self.parts.machine.handle_timeout(clock::boottime()),
+            Happening::SignOfLife => self.announcer.alive(),
         }
     }
 
@@ -46,6 +49,7 @@ impl Driver {
             Received::Terminate | Received::Interrupt => {
                 tracing::info!("stopping the Collector");
                 self.stopping = true;
+                self.announcer.stopping();
                 self.tell(Input::Shutdown);
             }
             Received::Hangup => {

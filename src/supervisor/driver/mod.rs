@@ -15,6 +15,7 @@
 //!
 //! Not here: what to do next, which is the machine's to say. Called by `supervisor::startup`.
 
+mod announce;
 mod effects;
 mod happenings;
 mod process;
@@ -24,6 +25,7 @@ use std::{path::PathBuf, time::Duration};
 use prost::Message;
 use tokio::{sync::mpsc, time::sleep};
 
+use announce::Announcer;
 pub(super) use effects::free_port;
 use happenings::Happening;
 use process::Collector;
@@ -84,6 +86,7 @@ pub(super) struct Checked {
 pub(super) struct Driver {
     parts: Parts,
     health: Health,
+    announcer: Announcer,
     /// What the Collector said of itself.
     said: Option<AgentDescription>,
     collector: Option<Collector>,
@@ -106,6 +109,7 @@ impl Driver {
         Self {
             parts,
             health: Health::default(),
+            announcer: Announcer::new(),
             said: None,
             collector: None,
             generation: Generation::default(),
@@ -115,7 +119,7 @@ impl Driver {
             probes: mpsc::channel(4),
             finished: false,
             stopping: false,
-            away: None,
+            away: Some("not connected yet".to_owned()),
             watches: 0,
         }
     }
@@ -125,11 +129,13 @@ impl Driver {
         self.introduce();
         self.tell(Input::Start);
         self.take_up_unfinished();
+        self.announcer.ready();
         while !self.finished {
             self.perform().await;
             if self.finished {
                 break;
             }
+            self.announce();
             let happening = self.next().await;
             self.happened(happening).await;
         }
@@ -162,6 +168,7 @@ impl Driver {
             Some(checked) = self.checks.1.recv() => Happening::Checked(checked),
             Some(notice) = self.parts.notices.recv() => Happening::Notice(notice),
             () = timer => Happening::Timer,
+            () = self.announcer.due() => Happening::SignOfLife,
         }
     }
 
@@ -173,6 +180,22 @@ impl Driver {
         if let Some(components) = &self.parts.components {
             self.parts.client.update(Update::AvailableComponents(components.to_wire()));
         }
+    }
+
+    /// The state in one line, for whoever runs `systemctl status`.
+    fn announce(&mut self) {
+        let Self { announcer, health, away, parts, .. } = self;
+        announcer.status(|| {
+            let tree = health.tree();
+            let collector = if tree.healthy { "healthy".to_owned() } else { tree.last_error };
+            let config = parts
+                .machine
+                .live()
+                .as_ref()
+                .map_or_else(|| "the host's own".to_owned(), ToString::to_string);
+            let server = away.as_deref().unwrap_or("connected");
+            format!("Collector: {collector}; config: {config}; server: {server}")
+        });
     }
 
     /// An offer that was under way when the supervisor ended is judged again.

@@ -1,0 +1,51 @@
+//! Under a service manager: what it is told over its notify socket.
+
+use std::time::Duration;
+
+use tokio::{net::UnixDatagram, time::timeout};
+
+use super::harness::{Host, Server, fake_collector};
+
+struct Manager {
+    socket: UnixDatagram,
+    heard: Vec<String>,
+}
+
+impl Manager {
+    /// Listens until a line starts with this and contains that.
+    async fn hears(&mut self, start: &str, part: &str) {
+        let fits = |line: &String| line.starts_with(start) && line.contains(part);
+        let listening = async {
+            while !self.heard.iter().any(fits) {
+                let mut buffer = [0; 4096];
+                let read = self.socket.recv(&mut buffer).await.unwrap();
+                let text = String::from_utf8_lossy(&buffer[..read]).into_owned();
+                self.heard.extend(text.lines().map(str::to_owned));
+            }
+        };
+        let in_time = timeout(Duration::from_secs(30), listening).await;
+        assert!(in_time.is_ok(), "no {start}…{part} in {:?}", self.heard);
+        self.heard.clear();
+    }
+}
+
+#[tokio::test]
+async fn ready_status_watchdog_and_stopping_come_when_they_should() {
+    let server = Server::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let mut manager = Manager { socket: UnixDatagram::bind(&path).unwrap(), heard: Vec::new() };
+    let host = Host::new(&server.endpoint, &fake_collector())
+        .fake("crash_at_start")
+        .env("NOTIFY_SOCKET", path.to_str().unwrap())
+        .env("WATCHDOG_USEC", "200000");
+    let supervisor = host.start();
+    manager.hears("READY=1", "").await;
+    manager.hears("STATUS=", "code 1").await;
+    manager.hears("WATCHDOG=1", "").await;
+    manager.hears("WATCHDOG=1", "").await;
+    std::fs::write(host.dir.path().join("switches"), "").unwrap();
+    manager.hears("STATUS=", "Collector: healthy").await;
+    let (stopped, ()) = tokio::join!(supervisor.stop(), manager.hears("STOPPING=1", ""));
+    assert!(stopped.success());
+}
