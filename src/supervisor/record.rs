@@ -60,9 +60,20 @@ pub(super) fn facts(state: &State) -> Option<(BinaryIdentity, Facts)> {
 
 /// Keeps what was learnt for the next start.
 pub(super) fn keep_facts(state: &mut State, identity: &BinaryIdentity, facts: &Facts) {
-    // Facts are strings and lists; they always have a JSON form.
-    let facts = serde_json::to_value(facts).unwrap_or_default();
-    state.agent = Some(AgentRecord { file: identity.file.clone(), sha256: identity.sha256.clone(), facts });
+    let BinaryIdentity { file, sha256 } = identity.clone();
+    state.agent = Some(AgentRecord { file, sha256, facts: on_disk(facts) });
+}
+
+/// More is known of the same binary.
+pub(super) fn learn_more(state: &mut State, facts: &Facts) {
+    if let Some(record) = &mut state.agent {
+        record.facts = on_disk(facts);
+    }
+}
+
+/// Facts are strings and lists; they always have a JSON form.
+fn on_disk(facts: &Facts) -> serde_json::Value {
+    serde_json::to_value(facts).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -274,9 +274,18 @@ impl Host {
 
     /// The process that the supervisor wrote down.
     pub(crate) fn collector_pid(&self) -> i32 {
-        let text = fs::read_to_string(self.state().join("run/agent.json")).unwrap();
+        self.written_down().expect("a Collector is written down")
+    }
+
+    /// Whether a Collector runs that is another process than this one.
+    pub(crate) fn runs_another(&self, than: i32) -> bool {
+        self.written_down().is_some_and(|pid| pid != than)
+    }
+
+    fn written_down(&self) -> Option<i32> {
+        let text = fs::read_to_string(self.state().join("run/agent.json")).ok()?;
         let facts: serde_json::Value = serde_json::from_str(&text).unwrap();
-        i32::try_from(facts["pid"].as_i64().unwrap()).unwrap()
+        i32::try_from(facts["pid"].as_i64()?).ok()
     }
 
     pub(crate) fn log(&self) -> String {

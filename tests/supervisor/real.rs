@@ -31,7 +31,7 @@ async fn main_job(executable: &Path) {
     kill(first, SIGKILL);
     server
         .until("it is back with its config", |known| {
-            known.healthy() && host.collector_pid() != first && known.effective().contains("otlp")
+            known.healthy() && host.runs_another(first) && known.effective().contains("otlp")
         })
         .await;
     server.until("another process", |known| known.healthy() && !alive(first)).await;

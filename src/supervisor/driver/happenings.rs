@@ -10,6 +10,7 @@ use crate::{
     supervisor::{
         local::{Heard, Word},
         machine::{ConfigHash, Input},
+        record,
     },
     transport::client::{Notice, Update},
     wire::proto::{AgentRemoteConfig, AvailableComponents},
@@ -85,15 +86,23 @@ impl Driver {
         }
     }
 
-    /// The extension's own list is joined with what the binary said: either may leave out an alias.
+    /// The extension's own list is joined with what the binary said: either may leave out an alias. The join is
+    /// kept, so that the next start says it at once.
     fn learn_components(&mut self, said: &AvailableComponents) {
         let mut all = Components::from_wire(said);
-        if let Some(known) = self.parts.components.take() {
-            let complete = known.complete;
-            all.merge(known);
-            all.complete = complete;
+        if let Some(known) = &self.parts.components {
+            all.merge(known.clone());
+            all.complete = known.complete;
+        }
+        if self.parts.components.as_ref() == Some(&all) {
+            return;
         }
         self.parts.client.update(Update::AvailableComponents(all.to_wire()));
+        if let Some(facts) = &mut self.parts.facts {
+            facts.components = all.clone();
+            record::learn_more(&mut self.parts.state, facts);
+            self.save();
+        }
         self.parts.components = Some(all);
     }
 
