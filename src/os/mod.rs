@@ -7,6 +7,7 @@
 //! - [`output`]: pipes drained always; ring of last words, rotating file
 //! - [`fs`]: atomic files and the private directory; [`lock`]: one instance per directory
 //! - [`host`], [`clock`], [`signals`]: facts, time and randomness, TERM/INT/HUP; `pidfd`: a process by handle
+//! - [`systemd`]: what a service manager is told
 //!
 //! Not here: when to restart, what to write, what a failure means; that is `supervisor`'s.
 //! `unsafe` is allowed in this room only. Linux 5.4 or newer is assumed (pidfd).

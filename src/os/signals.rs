@@ -1,4 +1,4 @@
-//! The signals the supervisor answers: TERM and INT stop it, HUP re-reads its file, CHLD is for a
+//! The signals the supervisor answers: TERM and INT stop it, HUP is only noted, CHLD is for a
 //! process that inherits orphans (see [`super::reaper`]).
 
 use std::io;

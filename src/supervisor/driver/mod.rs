@@ -11,6 +11,7 @@
 //!
 //! - `happenings`: what can happen, and what the machine is told about it
 //! - `effects`: doing what the machine asks for
+//! - `announce`: what a service manager is told
 //! - `process`: the running Collector: its output, its end, its watch
 //!
 //! Not here: what to do next, which is the machine's to say. Called by `supervisor::startup`.
