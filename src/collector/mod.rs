@@ -15,6 +15,8 @@ pub mod binary;
 #[cfg(feature = "supervisor")]
 pub mod bootstrap;
 pub mod components;
+#[cfg(feature = "supervisor")]
+pub mod death;
 pub mod lint;
 #[cfg(feature = "supervisor")]
 pub mod probe;

@@ -50,7 +50,7 @@ pub(super) fn last_lines(stderr: &[u8], stdout: &[u8]) -> String {
     cap_start(lines[lines.len().saturating_sub(10)..].join("\n"))
 }
 
-fn printable(bytes: &[u8]) -> String {
+pub(super) fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes).replace("\r\n", "\n").replace('\t', "    ");
     text.chars().filter(|char| *char == '\n' || !char.is_control()).collect()
 }

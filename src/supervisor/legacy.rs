@@ -115,7 +115,7 @@ impl Legacy {
                     state.config.live = Some(hash.clone());
                     state.config.last_good = Some(hash.clone());
                 }
-                Some(Outcome::Failed(_)) => {}
+                Some(Outcome::Failed(_) | Outcome::PutOff(_)) => {}
                 Some(Outcome::Applying) | None => state.config.trial = Some(Trial::offered(hash.clone())),
             }
             state.config.status = outcome.map(|outcome| StatusRecord { hash, outcome });

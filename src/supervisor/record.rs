@@ -10,12 +10,29 @@ use crate::{
     wire::proto::{RemoteConfigStatus, RemoteConfigStatuses},
 };
 
-/// The config that failed last, with the reason: it is not tried again just because it is offered again.
+/// The config that failed last, with the reason: it is not tried again just because it is offered again. One
+/// that was only put off is still the offer at work.
 pub(super) fn failed_config(state: &State) -> Option<(ConfigHash, String)> {
     match &state.config.status {
+        Some(StatusRecord { hash, .. }) if unfinished_offer(state).as_ref() == Some(hash) => None,
         Some(StatusRecord { hash, outcome: Outcome::Failed(why) }) => Some((hash.clone(), why.clone())),
         _ => None,
     }
+}
+
+/// Configs without a body are not known any more: with no status of theirs, the server sends them again.
+/// Says which were forgotten.
+pub(super) fn forget_lost(state: &mut State, stored: impl Fn(&ConfigHash) -> bool) -> Vec<ConfigHash> {
+    let lost: Vec<_> = state.configs().into_iter().filter(|hash| !stored(hash)).collect();
+    let config = &mut state.config;
+    let gone = |hash: &ConfigHash| lost.contains(hash);
+    config.trial.take_if(|trial| gone(&trial.hash));
+    config.last_good.take_if(|hash| gone(hash));
+    if config.live.as_ref().is_some_and(gone) {
+        config.live.clone_from(&config.last_good);
+    }
+    config.status.take_if(|status| gone(&status.hash));
+    lost
 }
 
 /// The offer that an earlier life of the supervisor did not bring to an end.
@@ -28,6 +45,10 @@ pub(super) fn outcome(state: &mut State, hash: &ConfigHash, outcome: Outcome) {
     let config = &mut state.config;
     match &outcome {
         Outcome::Applying => config.trial = Some(Trial::offered(hash.clone())),
+        // Tried again, at the latest by the next supervisor.
+        Outcome::PutOff(_) => {
+            config.trial.get_or_insert_with(|| Trial::offered(hash.clone()));
+        }
         Outcome::Applied => {
             config.live = Some(hash.clone());
             config.last_good = Some(hash.clone());
@@ -46,7 +67,7 @@ pub(super) fn remote_config_status(state: &State) -> RemoteConfigStatus {
     let (status, error_message) = match outcome {
         Outcome::Applying => (RemoteConfigStatuses::Applying, String::new()),
         Outcome::Applied => (RemoteConfigStatuses::Applied, String::new()),
-        Outcome::Failed(why) => (RemoteConfigStatuses::Failed, why.clone()),
+        Outcome::Failed(why) | Outcome::PutOff(why) => (RemoteConfigStatuses::Failed, why.clone()),
     };
     RemoteConfigStatus { last_remote_config_hash: hash.0.clone(), status: status as i32, error_message }
 }
@@ -95,5 +116,34 @@ mod tests {
         assert_eq!((told.last_remote_config_hash, told.error_message), (vec![0xbb], "no".to_owned()));
         assert_eq!(state.config.live, Some(a), "a failure leaves what runs");
         assert_eq!((unfinished_offer(&state), failed_config(&state)), (None, Some((b, "no".into()))));
+    }
+
+    #[test]
+    fn f_54_what_was_put_off_is_failed_for_the_server_and_unfinished_for_us() {
+        let mut state = State::new(InstanceUid::from_bytes([1; 16]));
+        let a = ConfigHash(vec![0xaa]);
+        outcome(&mut state, &a, Outcome::Applying);
+        outcome(&mut state, &a, Outcome::PutOff("the disk is full".into()));
+        assert_eq!(remote_config_status(&state).status, RemoteConfigStatuses::Failed as i32);
+        let again: State = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
+        assert_eq!((unfinished_offer(&again), failed_config(&again)), (Some(a), None));
+    }
+
+    #[test]
+    fn a_config_whose_body_is_lost_is_asked_for_again() {
+        let (a, b) = (ConfigHash(vec![0xaa]), ConfigHash(vec![0xbb]));
+        let mut state = State::new(InstanceUid::from_bytes([1; 16]));
+        outcome(&mut state, &a, Outcome::Applied);
+        outcome(&mut state, &b, Outcome::Applying);
+        let whole = state.clone();
+        assert_eq!((forget_lost(&mut state, |_| true), &state), (vec![], &whole));
+        assert_eq!(forget_lost(&mut state, |hash| *hash == a), [b]);
+        assert_eq!(
+            (&state.config.live, &state.config.trial, &state.config.status),
+            (&Some(a.clone()), &None, &None)
+        );
+        outcome(&mut state, &a, Outcome::Applied);
+        forget_lost(&mut state, |_| false);
+        assert_eq!(state.config, Default::default());
     }
 }

@@ -47,7 +47,7 @@ const STOP_GRACE: Duration = Duration::from_secs(20);
 /// What a Collector that outlived its supervisor gets: it was told to stop already when that one died.
 const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 /// The least that the short runs of the binary are given, whatever `agent.bootstrap_timeout` says.
-const BOOTSTRAP_FLOOR: Duration = Duration::from_secs(3);
+const BOOTSTRAP_FLOOR: Duration = Duration::from_secs(10);
 
 /// The supervisor cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -168,7 +168,11 @@ impl Start {
         match bootstrap::learn(binary, &scratch, deadline).await {
             Ok(facts) => {
                 record::keep_facts(&mut self.state, &identity, &facts);
-                self.journal.commit(&self.state)?;
+                if let Err(error) = self.journal.commit(&self.state) {
+                    tracing::warn!(
+                        "what the Collector's binary is cannot be kept for the next start: {error}"
+                    );
+                }
                 Ok(Some(facts))
             }
             Err(error) => {
@@ -225,6 +229,9 @@ fn open_journal(storage: &Path, config: &SupervisorConfig) -> Result<(Journal, S
     for note in notes {
         tracing::warn!("{note}");
     }
+    for lost in record::forget_lost(&mut state, |hash| journal.configs.is_stored(hash)) {
+        tracing::warn!(config = %lost, "the body of this config is lost; the server is asked for it again");
+    }
     if let Some(legacy) = legacy {
         legacy.take_over(&mut journal, &mut state)?;
     }
@@ -265,7 +272,8 @@ fn contact(facts: Option<&Facts>, endpoint: String) -> Contact {
 /// How to run with nothing to do; a Collector that can do without pipelines is told so.
 fn idle(facts: Option<&Facts>, binary: &mut Binary) -> Idle {
     const GATE: &str = "service.AllowNoPipelines";
-    let Some(facts) = facts else { return Idle::NoPipeline };
+    // Nothing is known of it: a pipeline of nops may start, none at all never does.
+    let Some(facts) = facts else { return Idle::Nop };
     let has = |section| facts.components.has(section, "nop");
     if facts.has_gate(GATE) {
         binary.feature_gates.push(GATE.to_owned());

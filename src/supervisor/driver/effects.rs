@@ -11,6 +11,7 @@ use crate::{
     collector::validate::{VALIDATE_DEADLINE, print_config},
     os::child::{Exit, Signal},
     supervisor::{
+        check::Refusal,
         compose::Contact,
         local::{Heard, Word},
         machine::{
@@ -38,14 +39,18 @@ impl Driver {
     }
 
     fn check(&mut self, token: CheckToken, config: ConfigHash) {
+        let body = match self.offered_body(&config) {
+            Ok(body) => body,
+            Err(why) => return self.tell(Input::Checked { token, verdict: Verdict::Unable(why) }),
+        };
         let running = self.current.as_ref().map(|current| current.contact.clone());
-        let same = running.and_then(|contact| self.prepare(&Some(config.clone()), contact).ok());
+        let same = running.and_then(|contact| self.compose(&Some(config.clone()), Some(&body), contact).ok());
         if let (Some(same), Some(current)) = (&same, &self.current)
             && same.composed == current.composed
         {
             return self.tell(Input::Checked { token, verdict: Verdict::Same });
         }
-        let prepared = match self.prepare(&Some(config), self.fresh_contact()) {
+        let prepared = match self.compose(&Some(config), Some(&body), self.fresh_contact()) {
             Ok(prepared) => prepared,
             Err(error) => {
                 let verdict = Verdict::Refused(error.to_string());
@@ -60,7 +65,11 @@ impl Driver {
         let composed = prepared.composed.clone();
         self.candidate = Some(prepared);
         tokio::spawn(async move {
-            let verdict = checker.judge(&composed).await.map_or_else(Verdict::Refused, |()| files);
+            let verdict = match checker.judge(&composed).await {
+                Ok(()) => files,
+                Err(Refusal::Unfit(why)) => Verdict::Refused(why),
+                Err(Refusal::Unable(why)) => Verdict::Unable(why),
+            };
             // The driver is gone only when everything ends.
             let _ = tell.send(Checked { token, verdict }).await;
         });
@@ -91,7 +100,6 @@ impl Driver {
         self.generation = generation;
         self.parts.endpoint.expect(generation);
         if let Err(why) = self.try_spawn(generation, config) {
-            tracing::error!("the Collector cannot be started: {why}");
             let why = format!("cannot be started: {why}");
             self.tell(Input::SpawnFailed { generation, why });
         }
@@ -140,12 +148,12 @@ impl Driver {
     pub(super) async fn bury(&mut self, exit: Exit) {
         let Some(collector) = self.collector.take() else { return };
         let generation = self.generation;
-        let how = collector.epitaph(exit).await;
+        let (how, blame) = collector.epitaph(exit).await;
         tracing::info!(%exit, "the Collector ended");
         if let Err(error) = self.parts.journal.forget_process() {
             tracing::debug!(%error, "the process stays written down");
         }
-        self.tell(Input::Exited { generation, how });
+        self.tell(Input::Exited { generation, how, blame });
     }
 
     /// Durable first, said second.
@@ -153,7 +161,9 @@ impl Driver {
         match &outcome {
             Outcome::Applying => {}
             Outcome::Applied => tracing::info!(%config, "the config is applied"),
-            Outcome::Failed(why) => tracing::error!(%config, "the config failed: {why}"),
+            Outcome::Failed(why) | Outcome::PutOff(why) => {
+                tracing::error!(%config, "the config failed: {why}");
+            }
         }
         let ended = outcome != Outcome::Applying;
         record::outcome(&mut self.parts.state, config, outcome);
@@ -175,10 +185,9 @@ impl Driver {
 
     /// So that a later supervisor finds the process if this one is killed.
     fn write_down(&self, collector: &Collector) {
-        let written = collector.facts().map_err(|error| error.to_string());
-        let written = written
-            .and_then(|facts| self.parts.journal.record_process(&facts).map_err(|error| error.to_string()));
-        if let Err(error) = written {
+        // One that is gone already leaves nothing to find.
+        let Ok(facts) = collector.facts() else { return };
+        if let Err(error) = self.parts.journal.record_process(&facts) {
             tracing::warn!(pid = collector.pid(), %error, "the Collector's process could not be written down");
         }
     }
@@ -190,6 +199,9 @@ impl Driver {
     }
 
     fn process(&mut self, state: &ProcessState) {
+        if let ProcessState::Failed { how, retry_in } = state {
+            tracing::error!("the Collector {how}; it is started again in {retry_in:.1?}");
+        }
         self.health.process(state, wall_nanos());
         self.report_health();
     }

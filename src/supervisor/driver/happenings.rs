@@ -1,19 +1,17 @@
 //! What can happen, and what the machine is told about it.
 
 use super::{Checked, Driver, wall_nanos};
-use prost::Message;
-
 use crate::{
     collector::components::Components,
     os::{child::Exit, clock, reaper, signals::Received},
     protocol::client::Event,
     supervisor::{
         local::{Heard, Word},
-        machine::{ConfigHash, Input},
+        machine::Input,
         record,
     },
     transport::client::{Notice, Update},
-    wire::proto::{AgentRemoteConfig, AvailableComponents},
+    wire::proto::AvailableComponents,
 };
 
 #[derive(Debug)]
@@ -129,7 +127,7 @@ impl Driver {
     /// What the server asks for.
     fn asked(&mut self, event: Event) {
         match event {
-            Event::RemoteConfig(offer) => self.offered(&offer),
+            Event::RemoteConfig(offer) => self.offered(offer),
             Event::Restart => {
                 tracing::info!("the server asks for a restart of the Collector");
                 self.tell(Input::Restart);
@@ -153,23 +151,6 @@ impl Driver {
             | Event::CustomCapabilities(_)
             | Event::CustomMessage(_) => tracing::debug!("the server offers what is not acted on"),
         }
-    }
-
-    /// Stores the offer, so that nothing is lost from here on, then considers it.
-    fn offered(&mut self, offer: &AgentRemoteConfig) {
-        let hash = ConfigHash(offer.config_hash.clone());
-        if offer.config.is_none() {
-            // A server may name without its body what this agent already runs (S-RC-06).
-            if self.parts.machine.live().as_ref() == Some(&hash) {
-                return self.tell(Input::Offer(hash));
-            }
-            return tracing::warn!(config = %hash, "the server names a config without sending it; ignored");
-        }
-        if let Err(error) = self.parts.journal.configs.store(&hash, &offer.encode_to_vec()) {
-            return tracing::error!(%error, config = %hash, "the offered config cannot be stored; it is not applied");
-        }
-        tracing::info!(config = %hash, "the server offers a config");
-        self.tell(Input::Offer(hash));
     }
 }
 

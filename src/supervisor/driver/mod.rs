@@ -19,11 +19,11 @@
 mod announce;
 mod effects;
 mod happenings;
+mod offers;
 mod process;
 
 use std::{path::PathBuf, time::Duration};
 
-use prost::Message;
 use tokio::{sync::mpsc, time::sleep};
 
 use announce::Announcer;
@@ -40,7 +40,7 @@ use super::{
     journal::{Journal, State},
     live::Live,
     local::{Endpoint, Heard},
-    machine::{CheckToken, ConfigHash, Generation, Input, Machine, Running, Verdict},
+    machine::{CheckToken, Generation, Input, Machine, Running, Verdict},
     record,
 };
 use crate::{
@@ -97,6 +97,8 @@ pub(super) struct Driver {
     candidate: Option<Prepared>,
     checks: (mpsc::Sender<Checked>, mpsc::Receiver<Checked>),
     probes: (mpsc::Sender<Heard>, mpsc::Receiver<Heard>),
+    /// An offer that the disk has no room for yet.
+    unstored: Option<AgentRemoteConfig>,
     finished: bool,
     stopping: bool,
     /// Why there is no connection to the server, as it was logged.
@@ -118,6 +120,7 @@ impl Driver {
             candidate: None,
             checks: mpsc::channel(4),
             probes: mpsc::channel(4),
+            unstored: None,
             finished: false,
             stopping: false,
             away: Some("not connected yet".to_owned()),
@@ -229,30 +232,26 @@ impl Driver {
     /// The files of a config, as they would be written now.
     fn prepare(&self, config: &Running, contact: Contact) -> Result<Prepared, ComposeError> {
         let remote = config.as_ref().and_then(|hash| self.body_of(hash));
+        self.compose(config, remote.as_ref(), contact)
+    }
+
+    fn compose(
+        &self,
+        config: &Running,
+        remote: Option<&AgentRemoteConfig>,
+        contact: Contact,
+    ) -> Result<Prepared, ComposeError> {
         let host = Host {
             agent: &self.parts.config.agent,
             instance_uid: self.parts.state.instance_uid,
             contact: contact.clone(),
             idle: self.parts.idle,
         };
-        let composed = compose(&host, remote.as_ref().and_then(|remote| remote.config.as_ref()))?;
+        let composed = compose(&host, remote.and_then(|remote| remote.config.as_ref()))?;
         for missing in &composed.missing {
             tracing::warn!("a file of agent.config_files is left out: {missing}");
         }
         Ok(Prepared { config: config.clone(), composed, contact })
-    }
-
-    fn body_of(&self, hash: &ConfigHash) -> Option<AgentRemoteConfig> {
-        let stored = self.parts.journal.configs.load(hash).map_err(|error| error.to_string());
-        let decoded =
-            stored.and_then(|bytes| AgentRemoteConfig::decode(&*bytes).map_err(|error| error.to_string()));
-        match decoded {
-            Ok(body) => Some(body),
-            Err(error) => {
-                tracing::error!(%error, config = %hash, "the stored remote config cannot be read; the host's own config runs without it");
-                None
-            }
-        }
     }
 
     fn checker(&self) -> Check {

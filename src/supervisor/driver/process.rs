@@ -6,7 +6,10 @@ use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
 use super::LIVES;
 use crate::{
-    collector::probe::{Probe, probe},
+    collector::{
+        death,
+        probe::{Probe, probe},
+    },
     os::{
         child::{Child, Exit, Signal, SpawnError, Spawned, Spec},
         orphan::ProcessFacts,
@@ -15,14 +18,14 @@ use crate::{
     supervisor::{
         compose::Contact,
         local::{Heard, Word},
-        machine::Generation,
+        machine::{Blame, Generation},
         passthrough,
     },
     wire::proto::ComponentHealth,
 };
 
-/// What is repeated of the Collector's last words in reports.
-const LAST_WORDS: usize = 2048;
+/// How far back the cause of a death is looked for.
+const LAST_WORDS: usize = 16 * 1024;
 /// How long the end of the output is waited for after the end of the process.
 const DRAIN_WITHIN: Duration = Duration::from_millis(100);
 /// Between probes: while waiting for the first good answer, and afterwards.
@@ -91,16 +94,21 @@ impl Collector {
         }
     }
 
-    /// How it ended, with its last words.
-    pub(super) async fn epitaph(mut self, exit: Exit) -> String {
+    /// How it ended and why, and what that is held against.
+    pub(super) async fn epitaph(mut self, exit: Exit) -> (String, Blame) {
         let _ = timeout(DRAIN_WITHIN, &mut self.pump).await;
         let words = self.tail.last(LAST_WORDS);
-        let words = words.trim();
-        if exit.success() || words.is_empty() {
-            exit.to_string()
-        } else {
-            format!("{exit}; its last words: {words}")
-        }
+        let cause = match exit {
+            Exit::Code(0) => None,
+            Exit::Code(_) => Some(death::cause(&words)),
+            // Killed from outside it has nothing to say about it.
+            Exit::Signal { .. } => death::stated_cause(&words),
+        };
+        let Some(cause) = cause.filter(|cause| !cause.is_empty()) else {
+            return (exit.to_string(), Blame::Config);
+        };
+        let blame = if death::is_of_host(&cause) { Blame::Host } else { Blame::Config };
+        (format!("{exit}: {cause}"), blame)
     }
 
     /// Watches a Collector that does not dial in; what is seen is told as if the Collector had said it.

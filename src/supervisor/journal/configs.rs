@@ -63,6 +63,15 @@ impl Configs {
         }
     }
 
+    /// Whether a body is there to be loaded. What cannot be read just now counts as there.
+    #[must_use]
+    pub fn is_stored(&self, hash: &ConfigHash) -> bool {
+        match self.load(hash) {
+            Ok(bytes) => AgentRemoteConfig::decode(&*bytes).is_ok(),
+            Err(error) => !matches!(error, JournalError::NoConfig { .. }),
+        }
+    }
+
     /// Removes every other config. One that cannot be removed is no reason to stop: the first error is
     /// returned after all were tried.
     pub fn keep_only(&self, keep: &BTreeSet<ConfigHash>) -> Result<(), JournalError> {

@@ -88,10 +88,10 @@ impl Journal {
         self.slots.commit(state)
     }
 
-    /// Whether the state is of a newer schema: nothing may be changed, so no new config may be taken.
+    /// Why no new config may be taken: the state is of a newer schema, so nothing may be changed.
     #[must_use]
-    pub fn is_read_only(&self) -> bool {
-        self.slots.is_read_only()
+    pub fn refusal(&self) -> Option<JournalError> {
+        self.slots.refusal()
     }
 
     /// Notes which process was started.

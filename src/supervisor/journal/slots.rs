@@ -116,8 +116,8 @@ impl<D: Disk> Slots<D> {
     }
 
     pub(super) fn commit(&mut self, state: &State) -> Result<(), JournalError> {
-        if let Some(schema) = self.newer {
-            return Err(JournalError::ReadOnly { path: self.disk.path(CURRENT), schema });
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
         }
         // A number is used once, even when its commit fails half-way.
         self.seq += 1;
@@ -134,8 +134,8 @@ impl<D: Disk> Slots<D> {
         Ok(self.disk.sync()?)
     }
 
-    pub(super) const fn is_read_only(&self) -> bool {
-        self.newer.is_some()
+    pub(super) fn refusal(&self) -> Option<JournalError> {
+        self.newer.map(|schema| JournalError::ReadOnly { path: self.disk.path(CURRENT), schema })
     }
 
     fn path(&self, name: &str) -> String {

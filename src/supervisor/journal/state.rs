@@ -164,7 +164,7 @@ mod outcome {
         match outcome.clone() {
             Outcome::Applying => OnDisk::Applying,
             Outcome::Applied => OnDisk::Applied,
-            Outcome::Failed(error) => OnDisk::Failed { error },
+            Outcome::Failed(error) | Outcome::PutOff(error) => OnDisk::Failed { error },
         }
         .serialize(serializer)
     }

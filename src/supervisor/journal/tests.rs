@@ -144,7 +144,7 @@ fn f_18_a_newer_schema_is_run_and_not_modified() {
     let Opened { mut journal, state, notes } = Journal::open(dir.path(), OTHER).unwrap();
     assert_eq!((state.instance_uid, &state.config.live), (UID, &Some(hash(5))));
     assert!(notes[0].contains("newer supervisor (schema 2"), "{notes:?}");
-    assert!(journal.is_read_only());
+    assert!(journal.refusal().is_some());
     assert!(matches!(journal.commit(&state), Err(JournalError::ReadOnly { schema: 2, .. })));
     assert_eq!(fs::read_to_string(dir.path().join(CURRENT)).unwrap(), text);
 }

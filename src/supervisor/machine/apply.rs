@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    CheckToken, ConfigHash, Effect, Generation, Machine, Outcome, ReloadRule, Running,
+    Blame, CheckToken, ConfigHash, Effect, Generation, Machine, Outcome, ReloadRule, Running,
     process::{Process, Then},
 };
 
@@ -33,6 +33,8 @@ pub enum Verdict {
     /// It fits; the list of files differs.
     Files,
     Refused(String),
+    /// It could not be judged: the host stood in the way.
+    Unable(String),
 }
 
 impl Apply {
@@ -61,7 +63,7 @@ impl Machine {
     }
 
     /// The newest offer wins; what is being proven is finished first.
-    pub(super) fn offered(&mut self, config: ConfigHash) {
+    pub(super) fn offered(&mut self, config: ConfigHash, now: Duration) {
         if self.ending {
             return;
         }
@@ -70,12 +72,15 @@ impl Machine {
                 self.mailbox = (*trial != config).then_some(config);
             }
             Apply::Checking { config: under_check } if *under_check == config => {}
-            Apply::Idle | Apply::Checking { .. } => self.consider(config),
+            Apply::Idle | Apply::Checking { .. } => self.consider(config, now),
         }
     }
 
-    fn consider(&mut self, config: ConfigHash) {
+    fn consider(&mut self, config: ConfigHash, now: Duration) {
         self.apply = Apply::Idle;
+        if let Some(why) = self.still_put_off(&config, now) {
+            return self.emit(Effect::Status { config, outcome: Outcome::PutOff(why) });
+        }
         if self.live.as_ref() == Some(&config) {
             return self.emit(Effect::Status { config, outcome: Outcome::Applied });
         }
@@ -85,8 +90,12 @@ impl Machine {
             let outcome = Outcome::Failed(why.clone());
             return self.emit(Effect::Status { config, outcome });
         }
-        self.check.0 += 1;
         self.emit(Effect::Status { config: config.clone(), outcome: Outcome::Applying });
+        self.judge(config);
+    }
+
+    pub(super) fn judge(&mut self, config: ConfigHash) {
+        self.check.0 += 1;
         self.emit(Effect::Check { token: self.check, config: config.clone() });
         self.apply = Apply::Checking { config };
     }
@@ -101,11 +110,17 @@ impl Machine {
             Verdict::Refused(why) => {
                 self.apply = Apply::Idle;
                 self.failed(config, why);
+                self.next_offer(now);
+            }
+            Verdict::Unable(why) => {
+                self.apply = Apply::Idle;
+                self.put_off_until_later(config, &why, now);
+                self.next_offer(now);
             }
             // The same files prove nothing while the Collector that reads them is not well.
             Verdict::Same if self.restarts.is_healthy() => {
                 self.apply = Apply::Idle;
-                self.applied(config);
+                self.applied(config, now);
             }
             Verdict::Same => self.switch(config, false, now),
             Verdict::Contents => self.switch(config, self.settings.reload == ReloadRule::ContentsOnly, now),
@@ -170,39 +185,41 @@ impl Machine {
         }
         let config = config.clone();
         self.apply = Apply::Idle;
-        self.applied(config);
+        self.applied(config, now);
     }
 
-    fn applied(&mut self, config: ConfigHash) {
+    fn applied(&mut self, config: ConfigHash, now: Duration) {
         self.failed = None;
+        self.put_off = None;
         self.live = Some(config.clone());
         self.emit(Effect::Status { config, outcome: Outcome::Applied });
-        self.next_offer();
+        self.next_offer(now);
     }
 
     fn failed(&mut self, config: ConfigHash, why: String) {
         self.failed = Some((config.clone(), why.clone()));
         self.emit(Effect::Status { config, outcome: Outcome::Failed(why) });
-        self.next_offer();
     }
 
     /// The config on trial is given up; the one before is wanted again.
-    pub(super) fn trial_failed(&mut self, why: &str) {
+    pub(super) fn trial_failed(&mut self, why: &str, blame: Blame, now: Duration) {
         let Apply::Proving { config, .. } = std::mem::replace(&mut self.apply, Apply::Idle) else { return };
         let back = match &self.live {
             Some(hash) => format!("the config {hash} from before"),
             None => "the host's own config".to_owned(),
         };
         let why = format!("{why}; rolled back to {back}");
-        self.failed = Some((config.clone(), why.clone()));
-        self.emit(Effect::Status { config, outcome: Outcome::Failed(why) });
+        match blame {
+            Blame::Config => self.failed(config, why),
+            Blame::Host => self.put_off_until_offered(config, why, now),
+        }
     }
 
-    pub(super) fn next_offer(&mut self) {
+    pub(super) fn next_offer(&mut self, now: Duration) {
         if self.apply == Apply::Idle
             && let Some(config) = self.mailbox.take()
         {
-            self.consider(config);
+            self.consider(config, now);
         }
     }
 
@@ -216,10 +233,10 @@ impl Machine {
             "the Collector was not healthy within {:?} on the new config: {heard}",
             self.settings.first_health
         );
-        self.trial_failed(&why);
+        self.trial_failed(&why, Blame::Config, now);
         if matches!(self.process, Process::Running { .. }) {
             self.stop(Then::Start, now);
         }
-        self.next_offer();
+        self.next_offer(now);
     }
 }

@@ -22,6 +22,7 @@
 
 mod apply;
 mod process;
+mod put_off;
 mod restart;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use std::{collections::VecDeque, fmt, time::Duration};
 use apply::Apply;
 pub use apply::Verdict;
 use process::Process;
+use put_off::PutOff;
 use restart::RestartPolicy;
 
 /// The opaque hash that a server gave a config.
@@ -96,6 +98,7 @@ pub enum Input {
     Exited {
         generation: Generation,
         how: String,
+        blame: Blame,
     },
     /// The files of the config on trial could not be put in place for a reload.
     SwitchFailed {
@@ -157,6 +160,17 @@ pub enum Outcome {
     Applying,
     Applied,
     Failed(String),
+    /// FAILED for the server; the host stood in the way, so the offer is not held against the config.
+    PutOff(String),
+}
+
+/// What a failure is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// It would fail again: the same offer is not tried a second time.
+    Config,
+    /// A port in use, no memory, a full disk: once that is mended, the same config may do.
+    Host,
 }
 
 /// The process as a person sees it.
@@ -182,6 +196,7 @@ pub struct Machine {
     mailbox: Option<ConfigHash>,
     live: Running,
     failed: Option<(ConfigHash, String)>,
+    put_off: Option<PutOff>,
     restarts: RestartPolicy,
     generation: Generation,
     check: CheckToken,
@@ -205,6 +220,7 @@ impl Machine {
             mailbox: None,
             live,
             failed,
+            put_off: None,
             restarts: RestartPolicy::new(seed),
             generation: Generation(0),
             check: CheckToken(0),
@@ -236,28 +252,26 @@ impl Machine {
 
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        match (self.process.deadline(), self.apply.deadline()) {
-            (Some(process), Some(apply)) => Some(process.min(apply)),
-            (one, other) => one.or(other),
-        }
+        let put_off = self.put_off.as_ref().and_then(PutOff::deadline);
+        [self.process.deadline(), self.apply.deadline(), put_off].into_iter().flatten().min()
     }
 
     pub fn handle_timeout(&mut self, now: Duration) {
         self.process_timeout(now);
         self.apply_timeout(now);
+        self.put_off_timeout(now);
     }
 
     pub fn handle(&mut self, input: Input, now: Duration) {
         match input {
             Input::Start => self.start(now),
-            Input::Offer(config) => self.offered(config),
+            Input::Offer(config) => self.offered(config, now),
             Input::Checked { token, verdict } => self.checked(token, verdict, now),
-            Input::SpawnFailed { generation, why } | Input::Exited { generation, how: why } => {
-                self.ended(generation, why, now);
-            }
+            Input::SpawnFailed { generation, why } => self.ended(generation, why, Blame::Host, now),
+            Input::Exited { generation, how, blame } => self.ended(generation, how, blame, now),
             Input::SwitchFailed { why } => {
-                self.trial_failed(&why);
-                self.next_offer();
+                self.trial_failed(&why, Blame::Host, now);
+                self.next_offer(now);
             }
             Input::Reported { generation, session, healthy, why } => {
                 self.reported(generation, session, healthy, why, now);

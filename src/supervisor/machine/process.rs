@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Effect, Generation, Machine, ProcessState};
+use super::{Blame, Effect, Generation, Machine, ProcessState};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Process {
@@ -82,6 +82,7 @@ impl Machine {
     pub(super) fn shutdown(&mut self, now: Duration) {
         self.ending = true;
         self.mailbox = None;
+        self.put_off = None;
         match &mut self.process {
             Process::Running { .. } => self.stop(Then::End, now),
             Process::Stopping { then, .. } => *then = Then::End,
@@ -102,7 +103,7 @@ impl Machine {
     }
 
     /// The process is gone, or never came to be.
-    pub(super) fn ended(&mut self, generation: Generation, how: String, now: Duration) {
+    pub(super) fn ended(&mut self, generation: Generation, how: String, blame: Blame, now: Duration) {
         if generation != self.generation {
             return;
         }
@@ -111,10 +112,10 @@ impl Machine {
             Process::Stopping { then: Then::Start, .. } => self.spawn(now),
             Process::Running { .. } if self.is_proving() => {
                 // A config on trial that kills the Collector is not tried a second time.
-                self.trial_failed(&format!("on the new config, the Collector {how}"));
+                self.trial_failed(&format!("on the new config, the Collector {how}"), blame, now);
                 self.emit(Effect::Process(ProcessState::Failed { how, retry_in: Duration::ZERO }));
                 self.spawn(now);
-                self.next_offer();
+                self.next_offer(now);
             }
             Process::Running { .. } => {
                 let retry_in = self.restarts.died(now);

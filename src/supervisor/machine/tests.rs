@@ -42,7 +42,11 @@ impl Bench {
     }
 
     fn exited(&mut self, generation: u64) -> Vec<Effect> {
-        self.tell(Input::Exited { generation: Generation(generation), how: "was killed by SIGKILL".into() })
+        self.tell(Input::Exited {
+            generation: Generation(generation),
+            how: "was killed by SIGKILL".into(),
+            blame: Blame::Config,
+        })
     }
 
     fn offer(&mut self, config: u8) -> Vec<Effect> {
@@ -78,7 +82,7 @@ fn spawn(generation: u64, config: Option<u8>) -> Effect {
 
 fn failure(effects: &[Effect]) -> &str {
     let why = effects.iter().find_map(|effect| match effect {
-        Effect::Status { outcome: Outcome::Failed(why), .. } => Some(why.as_str()),
+        Effect::Status { outcome: Outcome::Failed(why) | Outcome::PutOff(why), .. } => Some(why.as_str()),
         _ => None,
     });
     why.unwrap_or_else(|| panic!("no FAILED in {effects:?}"))
@@ -271,4 +275,44 @@ fn what_is_on_its_way_is_named_so_that_its_body_is_kept() {
     assert_eq!(bench.machine.at_work().cloned().collect::<Vec<_>>(), [hash(1), hash(2)]);
     bench.healthy(1, 2);
     assert_eq!(bench.machine.at_work().cloned().collect::<Vec<_>>(), [hash(2)]);
+}
+
+#[test]
+fn f_54_a_check_the_host_prevents_is_repeated_by_itself() {
+    let mut bench = Bench::running();
+    bench.offer(7);
+    let why = bench.checked(1, Verdict::Unable("no space left".into()));
+    assert_eq!(failure(&why), "no space left; tried again every 10 s");
+    assert_eq!(bench.offer(7), why, "an offer of the same one in between gets the same answer");
+    let again = bench.wait(Duration::from_secs(11));
+    assert_eq!(again, [Effect::Check { token: CheckToken(2), config: hash(7) }]);
+    bench.checked(2, Verdict::Contents);
+    assert_eq!(bench.healthy(1, 2), [status(7, Outcome::Applied)]);
+    assert_eq!(bench.machine.poll_timeout(), None);
+}
+
+#[test]
+fn f_54_another_offer_or_the_end_takes_the_place_of_what_was_put_off() {
+    let mut bench = Bench::running();
+    bench.offer(7);
+    bench.checked(1, Verdict::Unable("no space left".into()));
+    assert_eq!(bench.offer(8)[0], status(8, Outcome::Applying));
+    bench.checked(2, Verdict::Unable("no space left".into()));
+    bench.tell(Input::Shutdown);
+    bench.exited(1);
+    assert_eq!(bench.machine.poll_timeout(), None);
+}
+
+#[test]
+fn f_71_a_config_whose_port_was_taken_may_be_offered_again() {
+    let mut bench = Bench::running();
+    bench.offer(7);
+    bench.checked(1, Verdict::Contents);
+    let how = "exited with code 1: address already in use".to_owned();
+    let effects = bench.tell(Input::Exited { generation: Generation(1), how, blame: Blame::Host });
+    assert!(failure(&effects).contains("address already in use; rolled back"));
+    assert!(effects.contains(&spawn(2, None)), "what ran before runs again");
+    assert_eq!(failure(&bench.offer(7)), failure(&effects), "a server that repeats itself changes nothing");
+    assert_eq!(bench.wait(Duration::from_secs(31)), [], "a try that stops the Collector is not made unasked");
+    assert_eq!(bench.offer(7)[0], status(7, Outcome::Applying));
 }
