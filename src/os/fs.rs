@@ -32,6 +32,30 @@ pub enum FsError {
 }
 
 impl FsError {
+    /// What a person can do about a directory that cannot be had, if anything is known.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        use io::ErrorKind::{
+            AlreadyExists, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        };
+        let Self::Io { source, .. } = self else { return "" };
+        match source.kind() {
+            PermissionDenied => "; let the supervisor's user write there, or set another directory",
+            ReadOnlyFilesystem => "; set a directory that can be written to",
+            AlreadyExists | NotADirectory => "; a file is in the way: remove it, or set another directory",
+            StorageFull | QuotaExceeded => "; make room on that disk",
+            _ => "",
+        }
+    }
+
+    /// Starting again with the same settings gives the same error.
+    #[must_use]
+    pub fn is_of_settings(&self) -> bool {
+        use io::ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
+        let Self::Io { source, .. } = self else { return true };
+        matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem | AlreadyExists | NotADirectory)
+    }
+
     /// The disk is full or over quota: a retry helps once somebody made room.
     #[must_use]
     pub fn is_out_of_space(&self) -> bool {
@@ -67,9 +91,34 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError>
 /// The same for what is derived and would be made again after a power cut (files below `live/` and
 /// `run/`): nobody ever reads half of it, but it is not forced to the disk.
 pub fn replace_file_contents(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    stage_file_contents(path, bytes)?.put_in_place()
+}
+
+/// The first half of [`replace_file_contents`]: for several files of which all are replaced or none, as
+/// putting in place needs no room on the disk.
+pub fn stage_file_contents(path: &Path, bytes: &[u8]) -> Result<StagedFile, FsError> {
     let temp = temp_beside(path);
     write_new(&temp, bytes, PRIVATE)?;
-    fs::rename(&temp, path).map_err(failed("put in place", path))
+    Ok(StagedFile { temp, path: path.to_owned() })
+}
+
+/// New contents beside the file that they are for.
+#[derive(Debug)]
+#[must_use]
+pub struct StagedFile {
+    temp: PathBuf,
+    path: PathBuf,
+}
+
+impl StagedFile {
+    pub fn put_in_place(self) -> Result<(), FsError> {
+        fs::rename(&self.temp, &self.path).map_err(failed("put in place", &self.path))
+    }
+
+    /// Gives the room back. If that fails, the next write of the same path replaces it.
+    pub fn discard(self) {
+        let _ = fs::remove_file(self.temp);
+    }
 }
 
 /// A new file with these bytes, on the disk when this returns. What bore the name is replaced.

@@ -34,15 +34,7 @@ impl Lock {
     pub fn take(directory: &Path) -> Result<Self, LockError> {
         let path = directory.join(NAME);
         let failed = |source| LockError::Io { path: path.clone(), source };
-        let mut options = OpenOptions::new();
-        let file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
+        let file = open(&path).map_err(failed)?;
         let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
             Err((mut file, Errno::EWOULDBLOCK)) => {
@@ -50,8 +42,22 @@ impl Lock {
             }
             Err((_, errno)) => return Err(failed(errno.into())),
         };
-        write_holder(&mut lock).map_err(failed)?;
+        if let Err(error) = write_holder(&mut lock) {
+            tracing::debug!(%error, "who holds the lock is not written down");
+        }
         Ok(Self(lock))
+    }
+}
+
+/// One that an earlier start left is enough on a disk that has become read-only (F-58).
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let opened = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            File::open(path).map_err(|_| error)
+        }
+        opened => opened,
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use super::compose::{Composed, LiveFile};
 use crate::collector::binary::Configs;
-use crate::os::fs::{FsError, ensure_private_dir, replace_file_contents};
+use crate::os::fs::{FsError, StagedFile, ensure_private_dir, stage_file_contents};
 
 /// A directory of config files, and what is in it.
 #[derive(Debug)]
@@ -22,14 +22,11 @@ impl Live {
         Ok(Self { dir: ensure_private_dir(dir)?.path })
     }
 
-    /// Makes the directory hold this config and nothing else. What cannot be removed is left: it is not in
-    /// the Collector's list.
+    /// Makes the directory hold this config and nothing else; with no room for it, it holds what it held
+    /// (F-54). What cannot be removed is left: it is not in the Collector's list.
     pub fn put(&self, composed: &Composed) -> Result<(), FsError> {
-        for file in &composed.files {
-            let path = self.dir.join(&file.name);
-            if fs::read(&path).ok().as_deref() != Some(&*file.contents) {
-                replace_file_contents(&path, &file.contents)?;
-            }
+        for file in self.stage(composed)? {
+            file.put_in_place()?;
         }
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             let kept = composed.files.iter().any(|file| entry.file_name() == *file.name);
@@ -38,6 +35,25 @@ impl Live {
             }
         }
         Ok(())
+    }
+
+    /// What has changed, beside its place.
+    fn stage(&self, composed: &Composed) -> Result<Vec<StagedFile>, FsError> {
+        let mut staged = Vec::new();
+        for file in &composed.files {
+            let path = self.dir.join(&file.name);
+            if fs::read(&path).ok().as_deref() == Some(&*file.contents) {
+                continue;
+            }
+            match stage_file_contents(&path, &file.contents) {
+                Ok(file) => staged.push(file),
+                Err(error) => {
+                    staged.into_iter().for_each(StagedFile::discard);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(staged)
     }
 
     /// The files as the Collector's `--config` list.
@@ -61,5 +77,36 @@ impl ConfigList {
     #[must_use]
     pub fn as_configs(&self) -> Configs<'_> {
         Configs { layers: &self.layers, overlay: self.overlay.as_deref() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn composed(files: [(&str, &str); 2]) -> Composed {
+        let file = |(name, contents): (&str, &str)| LiveFile {
+            name: name.into(),
+            label: name.into(),
+            contents: contents.into(),
+        };
+        Composed { files: files.map(file).to_vec(), ..Composed::default() }
+    }
+
+    #[test]
+    fn f_54_with_no_room_for_the_last_file_none_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let live = Live::open(dir.path()).unwrap();
+        live.put(&composed([("a", "old a"), ("b", "old b")])).unwrap();
+        let in_the_way = dir.path().join(".b.tmp");
+        fs::create_dir(&in_the_way).unwrap();
+        let new = composed([("a", "new a"), ("b", "new b")]);
+        live.put(&new).unwrap_err();
+        let read = |name| fs::read_to_string(dir.path().join(name)).unwrap();
+        assert_eq!((read("a"), read("b")), ("old a".into(), "old b".into()));
+        assert!(!dir.path().join(".a.tmp").exists(), "its room is given back");
+        fs::remove_dir(&in_the_way).unwrap();
+        live.put(&new).unwrap();
+        assert_eq!((read("a"), read("b")), ("new a".into(), "new b".into()));
     }
 }

@@ -2,7 +2,7 @@
 //! binary is, the local endpoint, the connection to the server.
 
 use std::{
-    io,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -29,7 +29,7 @@ use crate::{
     },
     os::{
         clock::{self, NoRandom},
-        fs::{FsError, ensure_private_dir},
+        fs::{FsError, ensure_private_dir, replace_file_contents},
         lock::{Lock, LockError},
         orphan::{Swept, sweep},
         reaper,
@@ -52,7 +52,7 @@ const BOOTSTRAP_FLOOR: Duration = Duration::from_secs(10);
 /// The supervisor cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("storage.directory: {0}")]
+    #[error("storage.directory: {}{}", .0, .0.advice())]
     Storage(#[source] FsError),
     #[error(transparent)]
     Locked(#[from] LockError),
@@ -77,9 +77,10 @@ pub enum StartError {
 impl StartError {
     /// The exit code of the program (sysexits).
     #[must_use]
-    pub const fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> u8 {
         match self {
             Self::Locked(LockError::Held { .. }) => 75,
+            Self::Storage(error) if error.is_of_settings() => 78,
             Self::Executable(_) | Self::OwnedKey(_) | Self::LocalPort { .. } | Self::Target(_) => 78,
             _ => 1,
         }
@@ -102,7 +103,7 @@ pub async fn run(config: SupervisorConfig) -> Result<(), StartError> {
     let mut binary = start.binary();
     let facts = start.learn(&binary).await?;
     let port = start.config.agent.opamp_server_port;
-    let listener = Listener::bind(port).await.map_err(|source| StartError::LocalPort { port, source })?;
+    let listener = listen(port, &start.storage).await?;
     let contact = contact(facts.as_ref(), listener.endpoint());
     let idle = idle(facts.as_ref(), &mut binary);
     let (client, notices) = start.connect(target)?;
@@ -244,6 +245,27 @@ fn identity(config: &SupervisorConfig) -> Result<InstanceUid, StartError> {
         Some(given) => Ok(given),
         None => Ok(InstanceUid::v7(clock::wall_millis(), clock::random()?)),
     }
+}
+
+/// With a free port, the one of the start before if it is free: what the Collector reads stays the same, so
+/// it starts even when the disk has no room for anything new (F-58).
+async fn listen(port: u16, storage: &Path) -> Result<Listener, StartError> {
+    let failed = |source| StartError::LocalPort { port, source };
+    if port != 0 {
+        return Listener::bind(port).await.map_err(failed);
+    }
+    let path = storage.join("run").join("local-port");
+    let before = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+    if let Some(before) = before
+        && let Ok(listener) = Listener::bind(before).await
+    {
+        return Ok(listener);
+    }
+    let listener = Listener::bind(0).await.map_err(failed)?;
+    if let Err(error) = replace_file_contents(&path, listener.port().to_string().as_bytes()) {
+        tracing::debug!(%error, "the local port is not kept for the next start");
+    }
+    Ok(listener)
 }
 
 fn seed() -> Result<u64, NoRandom> {

@@ -77,6 +77,12 @@ impl Listener {
         self
     }
 
+    /// The port it is bound to.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// What an agent dials.
     #[must_use]
     pub fn endpoint(&self) -> String {

@@ -21,6 +21,13 @@ async fn a_missing_executable_is_78_and_named() {
 }
 
 #[tokio::test]
+async fn a_storage_directory_that_cannot_be_one_is_78_with_what_to_do() {
+    let host = Host::new(NOWHERE, &fake_collector());
+    fs::write(host.state(), "").unwrap();
+    refused(&host, 78, &["storage.directory", "a file is in the way: remove it"]).await;
+}
+
+#[tokio::test]
 async fn an_unknown_key_is_78_with_its_place() {
     let host = Host::new(NOWHERE, &fake_collector()).agent("executible: x");
     refused(&host, 78, &["supervisor.yaml:7:3", "executible", "did you mean"]).await;
