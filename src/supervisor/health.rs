@@ -40,12 +40,7 @@ impl Health {
             },
             ProcessState::Stopping => Stage::Stopping,
             ProcessState::Stopped => Stage::Stopped,
-            ProcessState::Failed { how, retry_in } if retry_in.is_zero() => {
-                Stage::Failed(format!("the Collector {how}; it is started again at once"))
-            }
-            ProcessState::Failed { how, retry_in } => {
-                Stage::Failed(format!("the Collector {how}; it is started again in {retry_in:.1?}"))
-            }
+            ProcessState::Failed { .. } => Stage::Failed(state.failure().unwrap_or_default()),
         };
         match &stage {
             Stage::Starting | Stage::StartingAfter(_) => self.started = now,

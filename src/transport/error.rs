@@ -31,11 +31,14 @@ pub enum DialError {
     Handshake { url: String, source: Box<dyn std::error::Error + Send + Sync> },
 }
 
-const fn hint(status: u16) -> &'static str {
+/// What a person can do about an HTTP status, on either transport.
+pub(super) const fn hint(status: u16) -> &'static str {
     match status {
         404 => "; check the path of server.endpoint (/v1/opamp by default)",
         403 => "; these credentials may not connect",
-        _ => "",
+        300..=399 => "; redirects are not followed: set server.endpoint to where it leads",
+        500..=599 => "",
+        _ => "; does server.endpoint name an OpAMP endpoint, and over this transport?",
     }
 }
 

@@ -14,7 +14,7 @@ use url::{Host, Position, Url};
 
 use super::{
     Target,
-    error::parse_retry_after,
+    error::{hint, parse_retry_after},
     tls::{self, TlsError},
 };
 use crate::{
@@ -48,9 +48,9 @@ pub enum ExchangeError {
     TooLargeForServer { url: String },
     #[error("{url}: the server is overloaded ({status})")]
     Overloaded { url: String, status: u16, after: Option<Duration> },
-    #[error("{url}: the server answered {status}")]
+    #[error("{url}: the server answered {status}{}", hint(*status))]
     Status { url: String, status: u16 },
-    #[error("{url}: the answer cannot be used: {source}")]
+    #[error("{url}: the answer cannot be used: {source}; does server.endpoint name an OpAMP endpoint?")]
     Body { url: String, source: BodyError },
     #[error("{url}: not sent: {source}")]
     NotSent { url: String, source: BodyError },

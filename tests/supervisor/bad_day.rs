@@ -75,3 +75,38 @@ async fn f_18_a_state_of_a_newer_schema_runs_and_refuses_offers_with_the_reason(
     assert!(again.stop().await.success());
     assert_eq!(fs::read_to_string(&path).unwrap(), newer, "nothing is changed");
 }
+
+#[tokio::test]
+async fn a_broken_local_file_is_not_held_against_the_offer_and_heals_once_it_is_mended() {
+    let server = Server::start().await;
+    let host = Host::new(&server.endpoint, &fake_collector()).fake("");
+    let local = host.dir.path().join("local.yaml");
+    fs::write(&local, "").unwrap();
+    let host = host.agent(&format!("config_files: [{}]", local.display()));
+    let supervisor = host.start();
+    server.until("the agent is healthy", |known| known.healthy()).await;
+    fs::write(&local, "receivers: [\n").unwrap();
+    let status = server.push(&config("nops.yaml", NOPS)).await;
+    assert_eq!(status.status, FAILED);
+    assert!(status.error_message.contains("local.yaml:"), "{}", status.error_message);
+    fs::write(&local, "").unwrap();
+    server.until("it is applied by itself", |known| known.status().status == APPLIED).await;
+    assert!(supervisor.stop().await.success());
+}
+
+#[tokio::test]
+async fn f_58_a_start_needs_nothing_new_on_the_disk() {
+    let server = Server::start().await;
+    let host = Host::new(&server.endpoint, &fake_collector()).fake("");
+    let supervisor = host.start();
+    server.until("the agent is healthy", |known| known.healthy()).await;
+    assert_eq!(server.push(&config("nops.yaml", NOPS)).await.status, APPLIED);
+    assert!(supervisor.stop().await.success());
+    let written =
+        |name: &str| fs::metadata(host.state().join("live").join(name)).unwrap().modified().unwrap();
+    let before = written("99-overlay.yaml");
+    let again = host.start();
+    server.until("it runs", |known| known.connections == 2 && known.healthy()).await;
+    assert!(again.stop().await.success());
+    assert_eq!(written("99-overlay.yaml"), before, "the Collector's files are as they were");
+}

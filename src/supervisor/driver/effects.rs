@@ -53,7 +53,11 @@ impl Driver {
         let prepared = match self.compose(&Some(config), Some(&body), self.fresh_contact()) {
             Ok(prepared) => prepared,
             Err(error) => {
-                let verdict = Verdict::Refused(error.to_string());
+                // What is wrong with the host's own layers says nothing about the offered config.
+                let verdict = match self.compose(&None, None, self.parts.contact.clone()) {
+                    Ok(_) => Verdict::Refused(error.to_string()),
+                    Err(own) => Verdict::Unable(own.to_string()),
+                };
                 return self.tell(Input::Checked { token, verdict });
             }
         };
@@ -199,8 +203,8 @@ impl Driver {
     }
 
     fn process(&mut self, state: &ProcessState) {
-        if let ProcessState::Failed { how, retry_in } = state {
-            tracing::error!("the Collector {how}; it is started again in {retry_in:.1?}");
+        if let Some(why) = state.failure() {
+            tracing::error!("{why}");
         }
         self.health.process(state, wall_nanos());
         self.report_health();

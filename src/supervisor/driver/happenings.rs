@@ -106,10 +106,8 @@ impl Driver {
 
     fn noticed(&mut self, notice: Notice) {
         match notice {
-            Notice::Connected => {
-                tracing::info!(endpoint = %self.parts.config.server.endpoint, "connected to the server");
-                self.away = None;
-            }
+            // Whoever listens there has yet to answer.
+            Notice::Connected => tracing::debug!("there is a connection to the server"),
             Notice::Disconnected(why) => self.disconnected(why),
             Notice::Event(event) => self.asked(event),
         }
@@ -145,7 +143,10 @@ impl Driver {
             }
             Event::Ignored(why) => tracing::warn!("a message of the server is ignored: {why}"),
             Event::ServerCapabilities(caps) => tracing::debug!(?caps, "the server's capabilities"),
-            Event::Synced => tracing::debug!("the server answered"),
+            Event::Synced => {
+                tracing::info!(endpoint = %self.parts.config.server.endpoint, "connected to the server");
+                self.away = None;
+            }
             Event::ConnectionSettings(_)
             | Event::Packages(_)
             | Event::CustomCapabilities(_)

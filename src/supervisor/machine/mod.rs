@@ -187,6 +187,16 @@ pub enum ProcessState {
     },
 }
 
+impl ProcessState {
+    /// What failed and when it is tried again, for people.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        let Self::Failed { how, retry_in } = self else { return None };
+        let when = if retry_in.is_zero() { "at once".to_owned() } else { format!("in {retry_in:.1?}") };
+        Some(format!("the Collector {how}; it is started again {when}"))
+    }
+}
+
 /// The machine. See the module's diagram.
 #[derive(Debug)]
 pub struct Machine {
