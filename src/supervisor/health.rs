@@ -3,9 +3,10 @@
 //! While a process runs, the word of the Collector (its opamp extension's tree, or the health probe) counts;
 //! when it does not, the supervisor says why. Times are wall-clock nanoseconds, passed in.
 
-use crate::wire::proto::ComponentHealth;
+use std::collections::BTreeSet;
 
-use super::machine::ProcessState;
+use super::machine::{Condition, ProcessState};
+use crate::wire::proto::ComponentHealth;
 
 /// The Collector's state, and its last word on itself.
 #[derive(Clone, Debug, Default)]
@@ -117,6 +118,35 @@ impl Health {
                 first_error(word).unwrap_or_else(|| "the Collector says that it is not healthy".to_owned());
         }
         tree
+    }
+}
+
+/// What a tree means for the config that runs. The extension calls everything but StatusOK unhealthy; an error
+/// that a component may recover from by itself is no reason to give a config up.
+#[must_use]
+pub fn condition(word: &ComponentHealth) -> Condition {
+    let mut faults = BTreeSet::new();
+    collect_faults("", word, &mut faults);
+    Condition {
+        well: word.healthy || word.status == "StatusRecoverableError",
+        faults,
+        why: if word.last_error.is_empty() {
+            first_error(word).unwrap_or_default()
+        } else {
+            word.last_error.clone()
+        },
+    }
+}
+
+fn collect_faults(path: &str, word: &ComponentHealth, faults: &mut BTreeSet<String>) {
+    for (name, child) in &word.component_health_map {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
+        collect_faults(&path, child, faults);
+    }
+    let broken = matches!(word.status.as_str(), "StatusPermanentError" | "StatusFatalError");
+    if broken && word.component_health_map.is_empty() {
+        let name = if path.is_empty() { "the Collector" } else { path };
+        faults.insert(format!("{name}: {}", word.last_error));
     }
 }
 

@@ -3,21 +3,22 @@
 
 use super::{
     journal::{AgentRecord, State, StatusRecord, Trial},
-    machine::{ConfigHash, Outcome},
+    machine::{ConfigHash, Outcome, Past, Running},
 };
 use crate::{
     collector::{binary::BinaryIdentity, bootstrap::Facts},
     wire::proto::{RemoteConfigStatus, RemoteConfigStatuses},
 };
 
-/// The config that failed last, with the reason: it is not tried again just because it is offered again. One
-/// that was only put off is still the offer at work.
-pub(super) fn failed_config(state: &State) -> Option<(ConfigHash, String)> {
-    match &state.config.status {
+/// What the machine continues with. The config that failed last is not tried again just because it is offered
+/// again; one that was only put off is still the offer at work.
+pub(super) fn past(state: &State) -> Past {
+    let failed = match &state.config.status {
         Some(StatusRecord { hash, .. }) if unfinished_offer(state).as_ref() == Some(hash) => None,
         Some(StatusRecord { hash, outcome: Outcome::Failed(why) }) => Some((hash.clone(), why.clone())),
         _ => None,
-    }
+    };
+    Past { live: state.config.live.clone(), last_good: state.config.last_good.clone(), failed }
 }
 
 /// Configs without a body are not known any more: with no status of theirs, the server sends them again.
@@ -40,23 +41,25 @@ pub(super) fn unfinished_offer(state: &State) -> Option<ConfigHash> {
     state.config.trial.as_ref().map(|trial| trial.hash.clone())
 }
 
-/// Notes how it went with a config.
-pub(super) fn outcome(state: &mut State, hash: &ConfigHash, outcome: Outcome) {
+/// Notes how it went with a config, and which one is in force after that.
+pub(super) fn outcome(state: &mut State, hash: &ConfigHash, outcome: Outcome, live: &Running) {
     let config = &mut state.config;
+    config.live.clone_from(live);
     match &outcome {
         Outcome::Applying => config.trial = Some(Trial::offered(hash.clone())),
         // Tried again, at the latest by the next supervisor.
         Outcome::PutOff(_) => {
             config.trial.get_or_insert_with(|| Trial::offered(hash.clone()));
         }
-        Outcome::Applied => {
-            config.live = Some(hash.clone());
-            config.last_good = Some(hash.clone());
-            config.trial = None;
-        }
+        Outcome::Applied => config.trial = None,
         Outcome::Failed(_) => config.trial = None,
     }
     config.status = Some(StatusRecord { hash: hash.clone(), outcome });
+}
+
+/// A config has proven itself for good.
+pub(super) fn committed(state: &mut State, hash: &ConfigHash) {
+    state.config.last_good = Some(hash.clone());
 }
 
 /// The status as the server is told it; before the first config it is UNSET.
@@ -102,39 +105,48 @@ mod tests {
     use super::*;
     use crate::wire::InstanceUid;
 
+    /// With the config in force that the machine would name.
+    fn note(state: &mut State, hash: &ConfigHash, ended: Outcome) {
+        let live = if ended == Outcome::Applied { Some(hash.clone()) } else { state.config.live.clone() };
+        outcome(state, hash, ended, &live);
+    }
+
     #[test]
     fn c_rc_02_03_the_status_names_the_hash_and_survives_in_the_state() {
         let mut state = State::new(InstanceUid::from_bytes([1; 16]));
         assert_eq!(remote_config_status(&state), RemoteConfigStatus::default());
         let (a, b) = (ConfigHash(vec![0xaa]), ConfigHash(vec![0xbb]));
-        outcome(&mut state, &a, Outcome::Applying);
+        note(&mut state, &a, Outcome::Applying);
         assert_eq!(unfinished_offer(&state), Some(a.clone()));
-        outcome(&mut state, &a, Outcome::Applied);
+        note(&mut state, &a, Outcome::Applied);
         assert_eq!(remote_config_status(&state).status, RemoteConfigStatuses::Applied as i32);
-        outcome(&mut state, &b, Outcome::Failed("no".into()));
+        note(&mut state, &b, Outcome::Failed("no".into()));
         let told = remote_config_status(&state);
         assert_eq!((told.last_remote_config_hash, told.error_message), (vec![0xbb], "no".to_owned()));
-        assert_eq!(state.config.live, Some(a), "a failure leaves what runs");
-        assert_eq!((unfinished_offer(&state), failed_config(&state)), (None, Some((b, "no".into()))));
+        assert_eq!(state.config.live, Some(a.clone()), "a failure leaves what runs");
+        assert_eq!(past(&state).last_good, None, "applied is not yet proven for good");
+        committed(&mut state, &a);
+        assert_eq!(past(&state).last_good, Some(a));
+        assert_eq!((unfinished_offer(&state), past(&state).failed), (None, Some((b, "no".into()))));
     }
 
     #[test]
     fn f_54_what_was_put_off_is_failed_for_the_server_and_unfinished_for_us() {
         let mut state = State::new(InstanceUid::from_bytes([1; 16]));
         let a = ConfigHash(vec![0xaa]);
-        outcome(&mut state, &a, Outcome::Applying);
-        outcome(&mut state, &a, Outcome::PutOff("the disk is full".into()));
+        note(&mut state, &a, Outcome::Applying);
+        note(&mut state, &a, Outcome::PutOff("the disk is full".into()));
         assert_eq!(remote_config_status(&state).status, RemoteConfigStatuses::Failed as i32);
         let again: State = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
-        assert_eq!((unfinished_offer(&again), failed_config(&again)), (Some(a), None));
+        assert_eq!((unfinished_offer(&again), past(&again).failed), (Some(a), None));
     }
 
     #[test]
     fn a_config_whose_body_is_lost_is_asked_for_again() {
         let (a, b) = (ConfigHash(vec![0xaa]), ConfigHash(vec![0xbb]));
         let mut state = State::new(InstanceUid::from_bytes([1; 16]));
-        outcome(&mut state, &a, Outcome::Applied);
-        outcome(&mut state, &b, Outcome::Applying);
+        note(&mut state, &a, Outcome::Applied);
+        note(&mut state, &b, Outcome::Applying);
         let whole = state.clone();
         assert_eq!((forget_lost(&mut state, |_| true), &state), (vec![], &whole));
         assert_eq!(forget_lost(&mut state, |hash| *hash == a), [b]);
@@ -142,7 +154,7 @@ mod tests {
             (&state.config.live, &state.config.trial, &state.config.status),
             (&Some(a.clone()), &None, &None)
         );
-        outcome(&mut state, &a, Outcome::Applied);
+        note(&mut state, &a, Outcome::Applied);
         forget_lost(&mut state, |_| false);
         assert_eq!(state.config, Default::default());
     }

@@ -42,6 +42,8 @@ use crate::{
 
 /// How long a new config has until its first healthy report, unless the file says otherwise.
 const FIRST_HEALTH: Duration = Duration::from_secs(60);
+/// How long a config is watched after it was applied.
+const PROBATION: Duration = Duration::from_secs(30);
 /// How long a Collector has to stop; Kubernetes gives 30 s in all.
 const STOP_GRACE: Duration = Duration::from_secs(20);
 /// What a Collector that outlived its supervisor gets: it was told to stop already when that one died.
@@ -193,15 +195,11 @@ impl Start {
         };
         let settings = Settings {
             first_health: agent.config_apply_timeout.unwrap_or(FIRST_HEALTH),
+            probation: PROBATION,
             stop_grace: STOP_GRACE,
             reload,
         };
-        Ok(Machine::new(
-            settings,
-            self.state.config.live.clone(),
-            record::failed_config(&self.state),
-            seed()?,
-        ))
+        Ok(Machine::new(settings, record::past(&self.state), seed()?))
     }
 
     fn connect(

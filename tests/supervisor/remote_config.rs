@@ -68,6 +68,27 @@ async fn f_74_a_config_that_crashes_the_collector_is_rolled_back() {
 }
 
 #[tokio::test]
+async fn f_75_a_config_that_crashes_the_collector_after_it_was_applied_is_undone() {
+    let server = Server::start().await;
+    let host = Host::new(&server.endpoint, &fake_collector()).fake("");
+    let supervisor = host.start();
+    server.until("the agent is healthy", |known| known.healthy()).await;
+    let good = config("p.yaml", GOOD);
+    assert!(is(&server.push(&good).await, RemoteConfigStatuses::Applied));
+    let bad = config("p.yaml", &format!("{GOOD}# fake_collector: crash_after=1s\n"));
+    assert!(is(&server.push(&bad).await, RemoteConfigStatuses::Applied), "at first it is well");
+    let known = server
+        .until("it is undone", |known| {
+            known.settled(&bad) && is(&known.status(), RemoteConfigStatuses::Failed) && known.healthy()
+        })
+        .await;
+    let why = known.status().error_message;
+    assert!(why.contains("after it was applied") && why.contains("rolled back"), "{why}");
+    server.until("the one before runs", |known| known.effective().contains("debug")).await;
+    assert!(supervisor.stop().await.success());
+}
+
+#[tokio::test]
 async fn f_76_of_many_configs_the_last_one_wins() {
     let server = Server::start().await;
     let host = Host::new(&server.endpoint, &fake_collector()).fake("");

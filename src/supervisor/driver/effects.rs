@@ -32,6 +32,7 @@ impl Driver {
                 Effect::Stop { .. } => self.signal(Signal::SIGTERM),
                 Effect::Kill { .. } => self.signal(Signal::SIGKILL),
                 Effect::Status { config, outcome } => self.status(&config, outcome),
+                Effect::Committed { config } => self.committed(&config),
                 Effect::Process(state) => self.process(&state),
                 Effect::Finished => self.finished = true,
             }
@@ -170,12 +171,19 @@ impl Driver {
             }
         }
         let ended = outcome != Outcome::Applying;
-        record::outcome(&mut self.parts.state, config, outcome);
+        record::outcome(&mut self.parts.state, config, outcome, self.parts.machine.live());
         self.save();
         if ended {
             self.tidy();
         }
         self.report_status();
+    }
+
+    fn committed(&mut self, config: &ConfigHash) {
+        tracing::info!(%config, "the config has proven itself");
+        record::committed(&mut self.parts.state, config);
+        self.save();
+        self.tidy();
     }
 
     /// Removes the bodies of configs that nothing refers to any more.

@@ -6,6 +6,7 @@ use crate::{
     os::{child::Exit, clock, reaper, signals::Received},
     protocol::client::Event,
     supervisor::{
+        health::condition,
         local::{Heard, Word},
         machine::Input,
         record,
@@ -64,11 +65,12 @@ impl Driver {
         }
         match word {
             Word::Health(health) => {
-                let (healthy, why) = (health.healthy, health.last_error.clone());
+                let condition = condition(&health);
+                let well = condition.well;
                 self.health.said(health, wall_nanos());
                 self.report_health();
-                self.tell(Input::Reported { generation, session, healthy, why });
-                if healthy {
+                self.tell(Input::Reported { generation, session, condition });
+                if well {
                     self.ask_effective_config(generation, session);
                 }
             }

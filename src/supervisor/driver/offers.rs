@@ -42,7 +42,8 @@ impl Driver {
     /// Says no without a change on disk.
     fn refuse(&mut self, config: &ConfigHash, why: &str) {
         tracing::error!(%config, "the offered config is refused: {why}");
-        record::outcome(&mut self.parts.state, config, Outcome::PutOff(why.to_owned()));
+        let outcome = Outcome::PutOff(why.to_owned());
+        record::outcome(&mut self.parts.state, config, outcome, self.parts.machine.live());
         self.report_status();
     }
 

@@ -2,6 +2,7 @@
 
 use std::{net::Ipv4Addr, path::Path, time::Duration};
 
+use nix::libc;
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
 use super::LIVES;
@@ -105,7 +106,7 @@ impl Collector {
             Exit::Signal { .. } => death::stated_cause(&words),
         };
         let Some(cause) = cause.filter(|cause| !cause.is_empty()) else {
-            return (exit.to_string(), Blame::Config);
+            return (exit.to_string(), blame_without_words(exit));
         };
         let blame = if death::is_of_host(&cause) { Blame::Host } else { Blame::Config };
         (format!("{exit}: {cause}"), blame)
@@ -140,6 +141,17 @@ impl Drop for Collector {
         if let Some(watch) = &self.watch {
             watch.abort();
         }
+    }
+}
+
+/// A Collector ends in order only when it is told to, and these signals somebody sent.
+const fn blame_without_words(exit: Exit) -> Blame {
+    match exit {
+        Exit::Code(0) => Blame::Outside,
+        Exit::Signal { number: libc::SIGKILL | libc::SIGTERM | libc::SIGINT | libc::SIGHUP, .. } => {
+            Blame::Outside
+        }
+        Exit::Code(_) | Exit::Signal { .. } => Blame::Config,
     }
 }
 

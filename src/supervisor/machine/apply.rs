@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Blame, CheckToken, ConfigHash, Effect, Generation, Machine, Outcome, ReloadRule, Running,
+    Blame, CheckToken, Condition, ConfigHash, Effect, Generation, Machine, Outcome, ReloadRule, Running,
     process::{Process, Then},
 };
 
@@ -119,8 +119,12 @@ impl Machine {
             }
             // The same files prove nothing while the Collector that reads them is not well.
             Verdict::Same if self.restarts.is_healthy() => {
+                let proven = self.probation.is_none();
                 self.apply = Apply::Idle;
                 self.applied(config, now);
+                if proven {
+                    self.commit();
+                }
             }
             Verdict::Same => self.switch(config, false, now),
             Verdict::Contents => self.switch(config, self.settings.reload == ReloadRule::ContentsOnly, now),
@@ -134,6 +138,7 @@ impl Machine {
             Process::Running { session: Some(session) } if contents_only => Some(session),
             _ => None,
         };
+        self.baseline.clone_from(&self.faults);
         let next = Generation(self.generation.0 + 1);
         let proof = reload.map_or(Proof::Process(next), Proof::SessionAfter);
         self.apply = Apply::Proving { config, proof, deadline: None, last_word: String::new() };
@@ -161,8 +166,7 @@ impl Machine {
         &mut self,
         generation: Generation,
         session: u64,
-        healthy: bool,
-        why: String,
+        condition: Condition,
         now: Duration,
     ) {
         let Process::Running { session: heard } = &mut self.process else { return };
@@ -170,8 +174,11 @@ impl Machine {
             return;
         }
         *heard = Some(session.max(heard.unwrap_or(0)));
-        self.restarts.healthy(healthy, now);
-        let Apply::Proving { config, proof, last_word, .. } = &mut self.apply else { return };
+        self.restarts.healthy(condition.well, now);
+        self.faults.clone_from(&condition.faults);
+        let Apply::Proving { config, proof, last_word, .. } = &mut self.apply else {
+            return self.watch(&condition, now);
+        };
         let counts = match proof {
             Proof::Process(process) => *process == generation,
             Proof::SessionAfter(before) => session > *before,
@@ -179,19 +186,23 @@ impl Machine {
         if !counts {
             return;
         }
-        if !healthy {
-            *last_word = why;
+        if !condition.is_no_worse_than(&self.baseline) {
+            *last_word = condition.why;
             return;
         }
         let config = config.clone();
         self.apply = Apply::Idle;
         self.applied(config, now);
+        self.watch(&condition, now);
     }
 
     fn applied(&mut self, config: ConfigHash, now: Duration) {
         self.failed = None;
         self.put_off = None;
-        self.live = Some(config.clone());
+        if self.live.as_ref() != Some(&config) {
+            let before = self.live.replace(config.clone());
+            self.put_on_probation(before);
+        }
         self.emit(Effect::Status { config, outcome: Outcome::Applied });
         self.next_offer(now);
     }
@@ -204,14 +215,19 @@ impl Machine {
     /// The config on trial is given up; the one before is wanted again.
     pub(super) fn trial_failed(&mut self, why: &str, blame: Blame, now: Duration) {
         let Apply::Proving { config, .. } = std::mem::replace(&mut self.apply, Apply::Idle) else { return };
-        let back = match &self.live {
-            Some(hash) => format!("the config {hash} from before"),
-            None => "the host's own config".to_owned(),
-        };
-        let why = format!("{why}; rolled back to {back}");
+        let why = format!("{why}; {}", self.rolled_back());
+        self.probation_starts_again();
         match blame {
-            Blame::Config => self.failed(config, why),
+            Blame::Config | Blame::Outside => self.failed(config, why),
             Blame::Host => self.put_off_until_offered(config, why, now),
+        }
+    }
+
+    /// What runs again, in words.
+    pub(super) fn rolled_back(&self) -> String {
+        match &self.live {
+            Some(hash) => format!("rolled back to the config {hash} from before"),
+            None => "rolled back to the host's own config".to_owned(),
         }
     }
 

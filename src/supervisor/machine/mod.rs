@@ -21,16 +21,23 @@
 //! - `apply`: a config on its way from offer to proof
 
 mod apply;
+mod probation;
 mod process;
 mod put_off;
 mod restart;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, fmt, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fmt,
+    time::Duration,
+};
 
 use apply::Apply;
 pub use apply::Verdict;
+pub use probation::Condition;
+use probation::Probation;
 use process::Process;
 use put_off::PutOff;
 use restart::RestartPolicy;
@@ -76,6 +83,8 @@ pub enum ReloadRule {
 pub struct Settings {
     /// How long a new config may take to become healthy.
     pub first_health: Duration,
+    /// How long it is watched after that.
+    pub probation: Duration,
     /// How long a Collector may take to stop before it is killed.
     pub stop_grace: Duration,
     pub reload: ReloadRule,
@@ -109,8 +118,7 @@ pub enum Input {
     Reported {
         generation: Generation,
         session: u64,
-        healthy: bool,
-        why: String,
+        condition: Condition,
     },
     /// The server asks for a restart.
     Restart,
@@ -148,6 +156,10 @@ pub enum Effect {
         config: ConfigHash,
         outcome: Outcome,
     },
+    /// Make it durable that this config has proven itself for good.
+    Committed {
+        config: ConfigHash,
+    },
     /// The state of the process, for the health report.
     Process(ProcessState),
     /// The Collector is gone and stays so: the supervisor may end.
@@ -169,6 +181,8 @@ pub enum Outcome {
 pub enum Blame {
     /// It would fail again: the same offer is not tried a second time.
     Config,
+    /// Somebody on the host ended the Collector: that says nothing about a config that had proven itself.
+    Outside,
     /// A port in use, no memory, a full disk: once that is mended, the same config may do.
     Host,
 }
@@ -197,6 +211,16 @@ impl ProcessState {
     }
 }
 
+/// What an earlier life left.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Past {
+    /// In force, but perhaps not yet proven for good.
+    pub live: Running,
+    pub last_good: Running,
+    /// What failed last, with the reason: it is not tried again.
+    pub failed: Option<(ConfigHash, String)>,
+}
+
 /// The machine. See the module's diagram.
 #[derive(Debug)]
 pub struct Machine {
@@ -205,6 +229,13 @@ pub struct Machine {
     apply: Apply,
     mailbox: Option<ConfigHash>,
     live: Running,
+    /// What is fallen back to.
+    last_good: Running,
+    /// There while the live config is not the last good one.
+    probation: Option<Probation>,
+    /// What was broken for good before the last switch, and what is now.
+    baseline: BTreeSet<String>,
+    faults: BTreeSet<String>,
     failed: Option<(ConfigHash, String)>,
     put_off: Option<PutOff>,
     restarts: RestartPolicy,
@@ -215,28 +246,29 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine whose last good config is `live`, and which remembers what failed last.
+    /// A machine that continues with what an earlier life left.
     #[must_use]
-    pub const fn new(
-        settings: Settings,
-        live: Running,
-        failed: Option<(ConfigHash, String)>,
-        seed: u64,
-    ) -> Self {
-        Self {
+    pub fn new(settings: Settings, past: Past, seed: u64) -> Self {
+        let mut machine = Self {
             settings,
             process: Process::Down,
             apply: Apply::Idle,
             mailbox: None,
-            live,
-            failed,
+            live: past.live,
+            last_good: past.last_good,
+            probation: None,
+            baseline: BTreeSet::new(),
+            faults: BTreeSet::new(),
+            failed: past.failed,
             put_off: None,
             restarts: RestartPolicy::new(seed),
             generation: Generation(0),
             check: CheckToken(0),
             ending: false,
             effects: VecDeque::new(),
-        }
+        };
+        machine.put_on_probation(machine.last_good.clone());
+        machine
     }
 
     /// The config that is proven and in force.
@@ -251,9 +283,11 @@ impl Machine {
         matches!(self.apply, Apply::Proving { .. })
     }
 
-    /// The configs that are on their way: being checked or proven, and waiting behind that.
+    /// The configs that are on their way, being checked or proven and waiting behind that, and the one to go
+    /// back to.
     pub fn at_work(&self) -> impl Iterator<Item = &ConfigHash> {
-        self.apply.config().into_iter().chain(&self.mailbox)
+        let back = self.probation.as_ref().and_then(Probation::fallback);
+        self.apply.config().into_iter().chain(&self.mailbox).chain(back)
     }
 
     pub fn poll_effect(&mut self) -> Option<Effect> {
@@ -263,13 +297,15 @@ impl Machine {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         let put_off = self.put_off.as_ref().and_then(PutOff::deadline);
-        [self.process.deadline(), self.apply.deadline(), put_off].into_iter().flatten().min()
+        let probation = self.probation.as_ref().filter(|_| !self.is_proving()).and_then(Probation::deadline);
+        [self.process.deadline(), self.apply.deadline(), put_off, probation].into_iter().flatten().min()
     }
 
     pub fn handle_timeout(&mut self, now: Duration) {
         self.process_timeout(now);
         self.apply_timeout(now);
         self.put_off_timeout(now);
+        self.probation_timeout(now);
     }
 
     pub fn handle(&mut self, input: Input, now: Duration) {
@@ -283,8 +319,8 @@ impl Machine {
                 self.trial_failed(&why, Blame::Host, now);
                 self.next_offer(now);
             }
-            Input::Reported { generation, session, healthy, why } => {
-                self.reported(generation, session, healthy, why, now);
+            Input::Reported { generation, session, condition } => {
+                self.reported(generation, session, condition, now);
             }
             Input::Restart => self.restart(now),
             Input::Shutdown => self.shutdown(now),

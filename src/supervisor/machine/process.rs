@@ -117,6 +117,11 @@ impl Machine {
                 self.spawn(now);
                 self.next_offer(now);
             }
+            Process::Running { .. } if self.probation.is_some() && blame == Blame::Config => {
+                self.undo(&format!("the Collector {how}"));
+                self.emit(Effect::Process(ProcessState::Failed { how, retry_in: Duration::ZERO }));
+                self.spawn(now);
+            }
             Process::Running { .. } => {
                 let retry_in = self.restarts.died(now);
                 self.emit(Effect::Process(ProcessState::Failed { how, retry_in }));

@@ -6,29 +6,34 @@ use super::*;
 
 const SETTINGS: Settings = Settings {
     first_health: Duration::from_secs(60),
+    probation: Duration::from_secs(30),
     stop_grace: Duration::from_secs(20),
     reload: ReloadRule::ContentsOnly,
 };
 
-struct Bench {
-    machine: Machine,
+pub(super) struct Bench {
+    pub(super) machine: Machine,
     now: Duration,
 }
 
 impl Bench {
     fn new() -> Self {
-        Self { machine: Machine::new(SETTINGS, None, None, 1), now: Duration::from_secs(1000) }
+        Self::with(Past::default())
+    }
+
+    pub(super) fn with(past: Past) -> Self {
+        Self { machine: Machine::new(SETTINGS, past, 1), now: Duration::from_secs(1000) }
     }
 
     /// A machine whose Collector runs and was heard from.
-    fn running() -> Self {
+    pub(super) fn running() -> Self {
         let mut bench = Self::new();
         bench.tell(Input::Start);
         bench.healthy(1, 1);
         bench
     }
 
-    fn tell(&mut self, input: Input) -> Vec<Effect> {
+    pub(super) fn tell(&mut self, input: Input) -> Vec<Effect> {
         self.machine.handle(input, self.now);
         self.effects()
     }
@@ -37,50 +42,52 @@ impl Bench {
         std::iter::from_fn(|| self.machine.poll_effect()).collect()
     }
 
-    fn healthy(&mut self, generation: u64, session: u64) -> Vec<Effect> {
+    pub(super) fn healthy(&mut self, generation: u64, session: u64) -> Vec<Effect> {
         self.tell(reported(generation, session, true))
     }
 
-    fn exited(&mut self, generation: u64) -> Vec<Effect> {
-        self.tell(Input::Exited {
-            generation: Generation(generation),
-            how: "was killed by SIGKILL".into(),
-            blame: Blame::Config,
-        })
+    pub(super) fn exited(&mut self, generation: u64) -> Vec<Effect> {
+        self.ended(generation, Blame::Config)
     }
 
-    fn offer(&mut self, config: u8) -> Vec<Effect> {
+    pub(super) fn ended(&mut self, generation: u64, blame: Blame) -> Vec<Effect> {
+        let how = "was killed by SIGKILL".into();
+        self.tell(Input::Exited { generation: Generation(generation), how, blame })
+    }
+
+    pub(super) fn offer(&mut self, config: u8) -> Vec<Effect> {
         self.tell(Input::Offer(hash(config)))
     }
 
-    fn checked(&mut self, token: u64, verdict: Verdict) -> Vec<Effect> {
+    pub(super) fn checked(&mut self, token: u64, verdict: Verdict) -> Vec<Effect> {
         self.tell(Input::Checked { token: CheckToken(token), verdict })
     }
 
-    fn wait(&mut self, time: Duration) -> Vec<Effect> {
+    pub(super) fn wait(&mut self, time: Duration) -> Vec<Effect> {
         self.now += time;
         self.machine.handle_timeout(self.now);
         self.effects()
     }
 }
 
-fn hash(config: u8) -> ConfigHash {
+pub(super) fn hash(config: u8) -> ConfigHash {
     ConfigHash(vec![config])
 }
 
 fn reported(generation: u64, session: u64, healthy: bool) -> Input {
-    Input::Reported { generation: Generation(generation), session, healthy, why: "not yet".into() }
+    let condition = Condition { well: healthy, faults: BTreeSet::new(), why: "not yet".into() };
+    Input::Reported { generation: Generation(generation), session, condition }
 }
 
-fn status(config: u8, outcome: Outcome) -> Effect {
+pub(super) fn status(config: u8, outcome: Outcome) -> Effect {
     Effect::Status { config: hash(config), outcome }
 }
 
-fn spawn(generation: u64, config: Option<u8>) -> Effect {
+pub(super) fn spawn(generation: u64, config: Option<u8>) -> Effect {
     Effect::Spawn { generation: Generation(generation), config: config.map(hash) }
 }
 
-fn failure(effects: &[Effect]) -> &str {
+pub(super) fn failure(effects: &[Effect]) -> &str {
     let why = effects.iter().find_map(|effect| match effect {
         Effect::Status { outcome: Outcome::Failed(why) | Outcome::PutOff(why), .. } => Some(why.as_str()),
         _ => None,
@@ -288,6 +295,7 @@ fn f_54_a_check_the_host_prevents_is_repeated_by_itself() {
     assert_eq!(again, [Effect::Check { token: CheckToken(2), config: hash(7) }]);
     bench.checked(2, Verdict::Contents);
     assert_eq!(bench.healthy(1, 2), [status(7, Outcome::Applied)]);
+    assert_eq!(bench.wait(SETTINGS.probation), [Effect::Committed { config: hash(7) }]);
     assert_eq!(bench.machine.poll_timeout(), None);
 }
 
