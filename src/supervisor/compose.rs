@@ -198,7 +198,11 @@ fn overlay(host: &Host<'_>, layers: &Composed) -> Result<Value, ComposeError> {
             // A remote layer may already name it; the union holds it once.
             names.retain(|name| name != "opamp");
             names.push("opamp".to_owned());
-            extensions.insert("opamp".to_owned(), opamp_extension(host.instance_uid, endpoint));
+            let mut ours = opamp_extension(host.instance_uid, endpoint);
+            if view.component_ids(Section::Extensions).iter().any(|id| id == "opamp") {
+                take_back(&mut ours);
+            }
+            extensions.insert("opamp".to_owned(), ours);
         }
         Contact::HealthCheck { port } => {
             names.push(HEALTH_CHECK.to_owned());
@@ -225,7 +229,14 @@ fn overlay(host: &Host<'_>, layers: &Composed) -> Result<Value, ComposeError> {
     Ok(overlay)
 }
 
-/// Every setting that a layer below could otherwise turn against the supervisor is written out.
+/// What a layer's own block for the extension would otherwise add to ours: another parent to watch, other
+/// headers. Only written where a layer has such a block, so that an older extension need not know these keys.
+fn take_back(ours: &mut Value) {
+    ours["ppid"] = json!(0);
+    ours["server"]["ws"]["headers"] = Value::Null;
+}
+
+/// The extension as the supervisor needs it.
 fn opamp_extension(uid: InstanceUid, endpoint: &str) -> Value {
     json!({
         "instance_uid": uid.to_string(),

@@ -32,6 +32,12 @@ enum Stage {
 }
 
 impl Health {
+    /// Nothing has happened yet.
+    #[must_use]
+    pub fn new(now: u64) -> Self {
+        Self { since: now, ..Self::default() }
+    }
+
     /// The process changed its state.
     pub fn process(&mut self, state: &ProcessState, now: u64) {
         let stage = match state {

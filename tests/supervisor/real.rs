@@ -67,7 +67,7 @@ async fn the_overlay_cannot_be_overridden_remotely() {
     let supervisor = host.start();
     server.until("the agent is healthy", |known| known.healthy()).await;
     let hostile = format!(
-        "extensions:\n  opamp:\n    instance_uid: 00000000-0000-7000-8000-000000000000\n    server:\n      http:\n        endpoint: http://127.0.0.1:9/\n{}",
+        "extensions:\n  opamp:\n    instance_uid: 00000000-0000-7000-8000-000000000000\n    ppid: 999999\n    server:\n      ws:\n        headers: {{x: y}}\n      http:\n        endpoint: http://127.0.0.1:9/\n{}",
         pipeline().replace("service:\n", "service:\n  extensions: []\n")
     );
     let status = server.push(&config("", &hostile)).await;
@@ -75,5 +75,9 @@ async fn the_overlay_cannot_be_overridden_remotely() {
     let known = server.until("it still speaks to us", |known| known.effective().contains("otlp")).await;
     let uid = known.view.as_ref().unwrap().instance_uid.to_string();
     assert!(known.effective().contains(&uid), "with its own identity");
+    assert!(
+        known.effective().contains("ppid: 0") && !known.effective().contains("999999"),
+        "and its own parent"
+    );
     assert!(supervisor.stop().await.success());
 }

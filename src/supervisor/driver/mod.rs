@@ -111,7 +111,7 @@ impl Driver {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
             parts,
-            health: Health::default(),
+            health: Health::new(wall_nanos()),
             announcer: Announcer::new(),
             said: None,
             collector: None,

@@ -10,6 +10,11 @@
 //!              Stopping  Waiting ──────┘                              │ died, or silent for too long
 //!                 │  gone                                             ▼
 //!                 └──▶ Down, or Running again                      Idle, FAILED; the previous config runs
+//!
+//! after APPLIED
+//!
+//!   on probation ──30 s well──▶ committed: the last good config
+//!         └── ended the Collector, or broke a component for 10 s ──▶ FAILED; the config before it runs
 //! ```
 //!
 //! Everything that can be checked is checked before the running Collector is touched. While one config is at
@@ -18,7 +23,8 @@
 //! files; [`super::journal`] makes them durable before they are announced.
 //!
 //! - `process`: start, stop, death; `restart`: when to start again
-//! - `apply`: a config on its way from offer to proof
+//! - `apply`: a config on its way from offer to proof; `probation`: what comes after
+//! - `put_off`: offers that the host stands in the way of
 
 mod apply;
 mod probation;
