@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = error.downcast_ref::<ServerError>().map_or(1, ServerError::exit_code);
-            let _ = writeln!(std::io::stderr(), "opamp-server: {error:#}");
+            let _ = writeln!(std::io::stderr(), "opamp-server: {error}");
             ExitCode::from(code)
         }
     }

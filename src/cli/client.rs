@@ -155,7 +155,10 @@ impl Client {
             return Err(Error::Unauthorized { url: url.to_string() });
         }
         if !status.is_success() {
-            let text = refusal(&body).unwrap_or_else(|| status.canonical_reason().unwrap_or("").to_owned());
+            let text = refusal(&body).unwrap_or_else(|| {
+                let reason = status.canonical_reason().unwrap_or("");
+                format!("{reason}; is this where opamp-server serves operators (--api-listen)?")
+            });
             return Err(Error::Api { method, url: url.to_string(), status: status.as_u16(), text });
         }
         if body.is_empty() {

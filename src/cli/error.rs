@@ -93,5 +93,8 @@ fn innermost(error: &reqwest::Error) -> String {
     while let Some(source) = reason.source() {
         reason = source;
     }
-    reason.to_string()
+    let reason = reason.to_string();
+    // What rustls says of an answer that is plain HTTP.
+    let plain = reason.contains("InvalidContentType");
+    if plain { "it does not speak TLS; is it http:// rather than https://?".to_owned() } else { reason }
 }

@@ -134,7 +134,7 @@ impl Settings {
         };
         let mut credential = given_credential(global, env)?;
         let mut ca_file = global.ca_file.clone();
-        if server.is_none() || credential.is_none() {
+        if server.is_none() || credential.is_none() || global.config.is_some() {
             let found = Found::look(global, env)?;
             if found.is_none() && global.context.is_some() {
                 return Err(Error::Setting(

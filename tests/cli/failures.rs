@@ -112,6 +112,24 @@ fn a_broken_configuration_file_exits_78_and_says_where() {
 }
 
 #[test]
+fn a_configuration_file_that_was_named_is_read_whatever_else_is_given() {
+    let stub = Stub::start();
+    assert_eq!(stub.run(&["whoami"]).code, 0);
+    let said = stub.run(&["--config", "/nonexistent/config.yaml", "whoami"]);
+    assert_eq!(said.code, 78, "{said:?}");
+    assert!(said.err.contains("/nonexistent/config.yaml"), "{}", said.err);
+}
+
+#[test]
+fn https_to_a_server_of_plain_http_says_so() {
+    let stub = Stub::start();
+    let url = stub.url.replace("http://", "https://");
+    let said = said(bare(stub.home()).args(["--server", &url, "whoami"]).output().unwrap());
+    assert_eq!(said.code, 69, "{said:?}");
+    assert!(said.err.contains("it does not speak TLS"), "{}", said.err);
+}
+
+#[test]
 fn a_refusal_of_the_server_is_told_once_in_its_words() {
     let stub = Stub::start();
     let said = stub.run(&["restart", "u9"]);

@@ -140,6 +140,7 @@ async fn what_cannot_start_says_why_and_has_its_exit_code() {
     for (command, code, words) in cases {
         let (ended, text) = fails(command).await;
         assert_eq!(ended, code, "{text}");
+        assert!(text.matches("os error").count() <= 1, "a cause is told once: {text}");
         for word in words {
             assert!(text.contains(word), "{word:?} is not in {text}");
         }
