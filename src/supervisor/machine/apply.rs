@@ -218,8 +218,8 @@ impl Machine {
         let why = format!("{why}; {}", self.rolled_back());
         self.probation_starts_again();
         match blame {
-            Blame::Config | Blame::Outside => self.failed(config, why),
-            Blame::Host => self.put_off_until_offered(config, why, now),
+            Blame::Config => self.failed(config, why),
+            Blame::Outside | Blame::Host => self.put_off_until_offered(config, &why, now),
         }
     }
 

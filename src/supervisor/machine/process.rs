@@ -76,6 +76,7 @@ impl Machine {
     pub(super) fn restart(&mut self, now: Duration) {
         if !self.ending {
             self.run_anew(now);
+            self.take_up_put_off();
         }
     }
 

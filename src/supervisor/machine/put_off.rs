@@ -1,9 +1,9 @@
 //! A config that the host keeps from being judged or run: nothing is held against it.
 //!
 //! Before the switch (the disk is full, the check cannot run) it is tried again by itself: that disturbs
-//! nobody. After the switch (its port is in use) only a new offer of it is, because a try stops the
-//! Collector; one that comes at once gets the same answer, so that a server which repeats itself cannot keep
-//! the Collector restarting.
+//! nobody. After the switch (its port is in use) only a new offer of it or a restart command has it tried,
+//! because a try stops the Collector; an offer that comes at once gets the same answer, so that a server
+//! which repeats itself cannot keep the Collector restarting.
 
 use std::time::Duration;
 
@@ -44,7 +44,8 @@ impl Machine {
         self.put_off(config, why, Then::TryAgain, now);
     }
 
-    pub(super) fn put_off_until_offered(&mut self, config: ConfigHash, why: String, now: Duration) {
+    pub(super) fn put_off_until_offered(&mut self, config: ConfigHash, why: &str, now: Duration) {
+        let why = format!("{why}; once that is mended, a restart command has it tried again");
         self.put_off(config, why, Then::WaitForOffer, now);
     }
 
@@ -70,9 +71,12 @@ impl Machine {
 
     pub(super) fn put_off_timeout(&mut self, now: Duration) {
         let due = self.put_off.as_ref().and_then(PutOff::deadline).is_some_and(|until| now >= until);
-        if !due {
-            return;
+        if due {
+            self.take_up_put_off();
         }
+    }
+
+    pub(super) fn take_up_put_off(&mut self) {
         if let Some(PutOff { config, .. }) = self.put_off.take()
             && self.apply == Apply::Idle
         {

@@ -324,3 +324,19 @@ fn f_71_a_config_whose_port_was_taken_may_be_offered_again() {
     assert_eq!(bench.wait(Duration::from_secs(31)), [], "a try that stops the Collector is not made unasked");
     assert_eq!(bench.offer(7)[0], status(7, Outcome::Applying));
 }
+
+#[test]
+fn f_71_a_restart_command_tries_again_what_the_host_kept_from_running() {
+    let mut bench = Bench::running();
+    bench.offer(7);
+    bench.checked(1, Verdict::Contents);
+    let how = "exited with code 1: address already in use".to_owned();
+    bench.tell(Input::Exited { generation: Generation(1), how, blame: Blame::Host });
+    bench.healthy(2, 1);
+    let effects = bench.tell(Input::Restart);
+    assert!(effects.contains(&Effect::Stop { generation: Generation(2) }), "{effects:?}");
+    assert!(effects.contains(&Effect::Check { token: CheckToken(2), config: hash(7) }), "{effects:?}");
+    bench.checked(2, Verdict::Contents);
+    assert!(bench.exited(2).contains(&spawn(3, Some(7))), "it starts once, with the config");
+    assert_eq!(bench.healthy(3, 2), [status(7, Outcome::Applied)]);
+}
