@@ -163,6 +163,12 @@ impl Driver {
 
     /// Durable first, said second.
     fn status(&mut self, config: &ConfigHash, outcome: Outcome) {
+        // While the host stays as it is, each try ends the same way; that is written and logged once.
+        let known = self.parts.state.config.status.as_ref();
+        let repeated = known.is_some_and(|known| known.hash == *config && known.outcome == outcome);
+        if repeated && matches!(outcome, Outcome::PutOff(_)) {
+            return self.report_status();
+        }
         match &outcome {
             Outcome::Applying => {}
             Outcome::Applied => tracing::info!(%config, "the config is applied"),
