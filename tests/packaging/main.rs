@@ -1,0 +1,3 @@
+//! What is shipped around the programs: it must fit them.
+
+mod units;
