@@ -118,6 +118,7 @@
 //! | `tests/supervisor` | the built supervisor, with the fake Collector and real ones |
 //! | `tests/server`, `tests/browser` | the server over real sockets; its page in Chromium |
 //! | `tests/cli` | the built `opampctl`, with a stub and with the real server |
+//! | `tests/packaging` | that what is shipped around the programs fits them |
 //! | `tests/interop` | both ends against opamp-go |
 //! | `examples/tour` | the main job as a person does it: `examples/quickstart.sh --once` |
 //! | `benches/supervisor` | what the supervisor costs and how fast it is |

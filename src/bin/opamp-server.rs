@@ -4,7 +4,7 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, error::ErrorKind};
 use opamp::{
-    server::{Server, ServerError, config::Settings},
+    server::{Server, ServerError, announce, config::Settings},
     telemetry::logs,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -80,10 +80,12 @@ fn run(args: Args) -> anyhow::Result<()> {
     runtime.block_on(async {
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let server = Server::start(&options).await?;
+        announce::ready(&server);
         tokio::select! {
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
+        announce::stopping();
         Ok(server.stop().await?)
     })
 }

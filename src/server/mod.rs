@@ -5,11 +5,13 @@
 //! - [`store`]: what is kept across restarts (SQLite)
 //! - [`accept`]: the agent plane, WebSocket and plain HTTP
 //! - [`api`], [`auth`], [`web`]: the operator plane: REST and events, who may, the page
-//! - [`listen`]: sockets of both planes; [`config`]: settings; [`run`]: start and stop
+//! - [`listen`]: sockets of both planes; [`config`]: settings; [`run`]: start and stop;
+//!   [`announce`]: what systemd is told
 //!
 //! Called by `bin/opamp-server`. It knows nothing of `supervisor` or `cli`.
 
 pub mod accept;
+pub mod announce;
 pub mod api;
 pub mod auth;
 pub mod config;

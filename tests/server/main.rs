@@ -10,5 +10,6 @@ mod push;
 mod rest;
 mod restart;
 mod shapes;
+mod systemd;
 mod transports;
 mod watch;
