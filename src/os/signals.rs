@@ -47,6 +47,11 @@ impl Signals {
             else => std::future::pending().await,
         }
     }
+
+    /// Waits until the program is told to stop; the other signals until then are dropped.
+    pub async fn stop(&mut self) {
+        while !matches!(self.next().await, Received::Terminate | Received::Interrupt) {}
+    }
 }
 
 #[cfg(test)]

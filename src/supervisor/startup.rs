@@ -91,7 +91,7 @@ impl StartError {
 
 /// Runs the supervisor until it is told to stop. On the main thread: children are tied to their thread.
 pub async fn run(config: SupervisorConfig) -> Result<(), StartError> {
-    let signals = Signals::listen().map_err(StartError::Signals)?;
+    let mut signals = Signals::listen().map_err(StartError::Signals)?;
     if let Err(error) = reaper::become_subreaper() {
         tracing::debug!(%error, "orphans of the Collector go to init, not to the supervisor");
     }
@@ -103,7 +103,10 @@ pub async fn run(config: SupervisorConfig) -> Result<(), StartError> {
     sweep_orphan(&journal).await;
     let mut start = Start { config, storage, journal, state };
     let mut binary = start.binary();
-    let facts = start.learn(&binary).await?;
+    let facts = tokio::select! {
+        facts = start.learn(&binary) => facts?,
+        () = signals.stop() => return Ok(()),
+    };
     let port = start.config.agent.opamp_server_port;
     let listener = listen(port, &start.storage).await?;
     let contact = contact(facts.as_ref(), listener.endpoint());

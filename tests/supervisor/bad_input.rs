@@ -1,6 +1,8 @@
 //! Wrong input: one clear message, an exit code that means something, nothing lost.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+
+use tokio::{io::AsyncReadExt, net::unix::pipe};
 
 use super::harness::{Host, Server, fake_collector};
 
@@ -45,6 +47,24 @@ async fn a_taken_port_is_78_and_named() {
 async fn a_set_on_a_key_of_the_overlay_is_78() {
     let host = Host::new(NOWHERE, &fake_collector()).agent("args: [\"--set=service.extensions=[]\"]");
     refused(&host, 78, &["service.extensions", "agent.args"]).await;
+}
+
+#[tokio::test]
+async fn a_binary_that_hangs_when_it_is_asked_what_it_is_does_not_keep_the_supervisor_from_stopping() {
+    let dir = tempfile::tempdir().unwrap();
+    let (fifo, script) = (dir.path().join("fifo"), dir.path().join("otelcol"));
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    fs::write(&script, format!("#!/bin/sh\necho asked > {}\nexec sleep 600\n", fifo.display())).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    // Opened both ways it blocks nobody.
+    let mut asked = pipe::OpenOptions::new().read_write(true).open_receiver(&fifo).unwrap();
+    let host = Host::new(NOWHERE, &script);
+    let supervisor = host.start();
+    let mut word = [0; 6];
+    let asked = tokio::time::timeout(Duration::from_secs(20), asked.read_exact(&mut word));
+    asked.await.expect("it is asked").unwrap();
+    let stopping = tokio::time::timeout(Duration::from_secs(5), supervisor.stop());
+    assert!(stopping.await.expect("it stops at once").success());
 }
 
 #[tokio::test]
