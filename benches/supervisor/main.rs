@@ -101,9 +101,8 @@ fn measure(stand: &mut Stand, figures: &Figures, rounds: u64, idle: Duration) ->
     let uid = agent.text("/metadata/instanceUid")?.to_owned();
     idles(stand, figures, idle)?;
     pushes(&rest, &uid, figures, rounds)?;
-    crashes(stand, &rest, &uid, figures, rounds)?;
-    figures.one("rss_kib_after_all", memory(stand.supervisor()?.pid())?);
-    Ok(())
+    figures.one("rss_kib_after_pushes", memory(stand.supervisor()?.pid())?);
+    crashes(stand, &rest, &uid, figures, rounds)
 }
 
 /// From the start of the process to the agent in REST. The first start learns what the binary is.
