@@ -12,14 +12,14 @@ use crate::{
     os::child::{Exit, Signal},
     supervisor::{
         check::Refusal,
-        compose::Contact,
+        compose::{ComposeError, Contact},
         local::{Heard, Word},
         machine::{
             CheckToken, ConfigHash, Effect, Generation, Input, Outcome, ProcessState, Running, Verdict,
         },
         record,
     },
-    wire::proto::{AgentConfigMap, AgentConfigObject, EffectiveConfig},
+    wire::proto::{AgentConfigMap, AgentConfigObject, AgentRemoteConfig, EffectiveConfig},
 };
 
 impl Driver {
@@ -44,14 +44,14 @@ impl Driver {
             Ok(body) => body,
             Err(why) => return self.tell(Input::Checked { token, verdict: Verdict::Unable(why) }),
         };
-        let running = self.current.as_ref().map(|current| current.contact.clone());
-        let same = running.and_then(|contact| self.compose(&Some(config.clone()), Some(&body), contact).ok());
-        if let (Some(same), Some(current)) = (&same, &self.current)
-            && same.composed == current.composed
+        let contact = self.current.as_ref().map(|current| current.contact.clone());
+        let first = self.compose(&Some(config), Some(&body), contact.unwrap_or_else(|| self.fresh_contact()));
+        if let (Ok(first), Some(current)) = (&first, &self.current)
+            && first.composed == current.composed
         {
             return self.tell(Input::Checked { token, verdict: Verdict::Same });
         }
-        let prepared = match self.compose(&Some(config), Some(&body), self.fresh_contact()) {
+        let prepared = match first.and_then(|first| self.refreshed(first, &body)) {
             Ok(prepared) => prepared,
             Err(error) => {
                 // What is wrong with the host's own layers says nothing about the offered config.
@@ -78,6 +78,14 @@ impl Driver {
             // The driver is gone only when everything ends.
             let _ = tell.send(Checked { token, verdict }).await;
         });
+    }
+
+    /// A config that differs from what runs, with a contact of its own where its proof needs one.
+    fn refreshed(&self, prepared: Prepared, body: &AgentRemoteConfig) -> Result<Prepared, ComposeError> {
+        match prepared.contact {
+            Contact::HealthCheck { .. } => self.compose(&prepared.config, Some(body), self.fresh_contact()),
+            Contact::Extension { .. } | Contact::Process => Ok(prepared),
+        }
     }
 
     /// A probe on a port of its own proves which config it belongs to.
