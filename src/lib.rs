@@ -53,6 +53,8 @@
 //!                                           └──▲────────────────────────────────────────────┬─────┘
 //!                                              │ health, effective config, components       ▼
 //!                        supervisor::local ◀═ OpAMP on loopback ═══════════════════════ Collector
+//!
+//!   person ── supervisor::commands ── Unix socket ──▶ supervisor::control ──▶ supervisor::driver
 //! ```
 //!
 //! A config travels: `AgentRemoteConfig` in the store → `fleet::desired` computes what each agent should run and
@@ -99,6 +101,9 @@
 //! | a rule about which config an agent gets | `server/fleet/desired.rs` |
 //! | a number to watch | `server/hub/metrics.rs` and `server/api/metrics.rs` |
 //! | a flag of the server | `Settings` in `server/config.rs`, `src/bin/opamp-server.rs` |
+//! | a command on the supervisor's host | the grammar in `supervisor/commands/args.rs`, a file of its own beside it, one arm in `mod.rs`, a row in `docs/supervisor.md` |
+//! | something that is asked of the running supervisor | a `Request` in `supervisor/control/mod.rs`, done in `supervisor/driver/requests.rs` |
+//! | something that `status` tells | `supervisor/control/status.rs`, filled in `supervisor/driver/requests.rs`, said in `supervisor/commands/human.rs` |
 //! | a command of `opampctl` | the grammar in `cli/args.rs`, a file of its own, one arm in `cli/mod.rs` |
 //! | a way for a Collector to misbehave | `examples/fake_collector/switches.rs` |
 //! | a dependency | optional in `Cargo.toml`, under the feature whose room needs it |

@@ -1,40 +1,42 @@
-//! `opamp-supervisor`: runs one OpenTelemetry Collector beside it and speaks OpAMP for it.
+//! `opamp-supervisor`: runs one OpenTelemetry Collector beside it and speaks OpAMP for it; its commands are for
+//! people on the same host.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io, path::Path, process::ExitCode};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser, error::ErrorKind};
 use opamp::{
     supervisor::{
+        commands::{
+            self, CONFIG, USAGE,
+            args::{Args, go_style},
+        },
         config::{self, LogEncoding, LogLevel, LogOutput, LogsConfig, Notice},
         startup,
     },
     telemetry::logs::{self, Encoding, Level, LogError, LogOptions, Output},
 };
 
-/// Exit codes, as sysexits(3) names them.
-const USAGE: u8 = 64;
-const CONFIG: u8 = 78;
-
-/// Runs an OpenTelemetry Collector under management by OpAMP.
-#[derive(Parser)]
-#[command(name = "opamp-supervisor", version, about)]
-struct Args {
-    /// The supervisor.yaml to load.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+fn main() -> ExitCode {
+    let args = match Args::try_parse_from(go_style(std::env::args_os())) {
+        Ok(args) => args,
+        Err(error) => return wrong_arguments(&error),
+    };
+    match (&args.command, &args.config) {
+        (Some(command), _) => match commands::run(&args, command, &mut io::stdout().lock()) {
+            Ok(code) => ExitCode::from(code),
+            Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+            Err(error) => fail(error.exit_code(), &error.to_string()),
+        },
+        (None, Some(config)) => daemon(config),
+        (None, None) => {
+            let needed = "--config FILE starts the supervisor; the other commands are listed by --help";
+            wrong_arguments(&Args::command().error(ErrorKind::MissingRequiredArgument, needed))
+        }
+    }
 }
 
-fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
-        Err(error) => {
-            let code = if error.use_stderr() { USAGE } else { 0 };
-            // There is nobody left to tell when printing fails.
-            let _ = error.print();
-            return ExitCode::from(code);
-        }
-    };
-    let loaded = match config::load(&args.config, &|name| std::env::var(name).ok()) {
+fn daemon(path: &Path) -> ExitCode {
+    let loaded = match config::load(path, &|name| std::env::var(name).ok()) {
         Ok(loaded) => loaded,
         Err(error) => return fail(CONFIG, &error.to_string()),
     };
@@ -42,7 +44,7 @@ fn main() -> ExitCode {
         return fail(CONFIG, &error.to_string());
     }
     loaded.notices.iter().for_each(|notice: &Notice| {
-        tracing::warn!("{}:{}:{}: {notice}", args.config.display(), notice.at.line, notice.at.column);
+        tracing::warn!("{}:{}:{}: {notice}", path.display(), notice.at.line, notice.at.column);
     });
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -73,6 +75,12 @@ fn init_logs(config: &LogsConfig) -> Result<(), LogError> {
         },
         outputs: config.output_paths.iter().map(output).collect(),
     })
+}
+
+fn wrong_arguments(error: &clap::Error) -> ExitCode {
+    // There is nobody left to tell when printing fails.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
 }
 
 fn fail(code: u8, why: &str) -> ExitCode {

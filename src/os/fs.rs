@@ -177,6 +177,15 @@ pub fn ensure_private_dir(path: &Path) -> Result<PrivateDir, FsError> {
     ensure_private_dir_as(path, nix::unistd::geteuid().as_raw())
 }
 
+/// Where [`ensure_private_dir`] keeps state for this path; nothing is made or changed.
+#[must_use]
+pub fn private_dir_of(path: &Path) -> PathBuf {
+    match fs::metadata(path) {
+        Ok(meta) if meta.mode() & 0o022 != 0 => path.join(OURS),
+        _ => path.to_owned(),
+    }
+}
+
 fn ensure_private_dir_as(path: &Path, uid: u32) -> Result<PrivateDir, FsError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("create directory", path))?;
     let link = fs::symlink_metadata(path).map_err(failed("look at", path))?;

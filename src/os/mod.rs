@@ -7,7 +7,7 @@
 //! - [`output`]: pipes drained always; ring of last words, rotating file
 //! - [`fs`]: atomic files and the private directory; [`lock`]: one instance per directory
 //! - [`host`], [`clock`], [`signals`]: facts, time and randomness, TERM/INT/HUP; `pidfd`: a process by handle
-//! - [`systemd`]: what a service manager is told
+//! - [`systemd`]: what a service manager is told; [`socket`]: a Unix socket for this host's administrators
 //!
 //! Not here: when to restart, what to write, what a failure means; that is `supervisor`'s.
 //! `unsafe` is allowed in this room only. Linux 5.4 or newer is assumed (pidfd).
@@ -23,6 +23,7 @@ mod pidfd;
 pub mod reaper;
 pub mod run;
 pub mod signals;
+pub mod socket;
 pub mod systemd;
 #[cfg(test)]
 mod testing;

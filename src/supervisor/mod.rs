@@ -6,6 +6,8 @@
 //! - [`machine`]: what to do with process and config, pure
 //! - [`compose`], [`live`]: the config as a list of files, on disk; [`owned`]: keys that no `--set` may touch
 //! - [`check`]: judging a config without touching what runs
+//! - [`commands`]: what a person runs on the host; [`control`]: the socket through which the running supervisor
+//!   answers; [`mask`]: texts without secrets
 //! - [`local`]: the OpAMP endpoint for the Collector's own extension
 //! - [`health`], [`agent`]: what the server is told
 //! - [`journal`]: the one truth on disk; `record` is what its content means, `legacy` what the established
@@ -17,8 +19,10 @@
 
 pub mod agent;
 pub mod check;
+pub mod commands;
 pub mod compose;
 pub mod config;
+pub mod control;
 mod driver;
 pub mod health;
 pub mod journal;
@@ -26,6 +30,7 @@ mod legacy;
 pub mod live;
 pub mod local;
 pub mod machine;
+pub mod mask;
 pub mod owned;
 mod passthrough;
 mod record;

@@ -2,6 +2,7 @@
 //! server, the cache of what the binary is.
 
 use super::{
+    control::{ConfigStatus, LastOutcome, hex},
     journal::{AgentRecord, State, StatusRecord, Trial},
     machine::{ConfigHash, Outcome, Past, Running},
 };
@@ -73,6 +74,24 @@ pub(super) fn remote_config_status(state: &State) -> RemoteConfigStatus {
         Outcome::Failed(why) | Outcome::PutOff(why) => (RemoteConfigStatuses::Failed, why.clone()),
     };
     RemoteConfigStatus { last_remote_config_hash: hash.0.clone(), status: status as i32, error_message }
+}
+
+/// The config for administrators of this host, as far as the state on disk tells.
+pub(super) fn config_status(state: &State) -> ConfigStatus {
+    let last = state.config.status.as_ref().map(|StatusRecord { hash, outcome }| {
+        let (outcome, error) = match outcome {
+            Outcome::Applying => ("applying", ""),
+            Outcome::Applied => ("applied", ""),
+            Outcome::Failed(why) | Outcome::PutOff(why) => ("failed", why.as_str()),
+        };
+        LastOutcome { hash: hash.to_string(), outcome: outcome.to_owned(), error: error.to_owned() }
+    });
+    ConfigStatus {
+        live: hex(state.config.live.as_ref()),
+        last_good: hex(state.config.last_good.as_ref()),
+        last,
+        ..ConfigStatus::default()
+    }
 }
 
 /// What an earlier start learnt of the binary, if it can still be read.

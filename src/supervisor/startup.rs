@@ -11,6 +11,7 @@ use super::{
     agent,
     compose::{Contact, Idle},
     config::SupervisorConfig,
+    control,
     driver::{Driver, Parts, free_port},
     journal::{Journal, JournalError, Opened, State},
     legacy::Legacy,
@@ -117,6 +118,8 @@ pub async fn run(config: SupervisorConfig) -> Result<(), StartError> {
     let Start { config, storage, journal, state } = start;
     let components = facts.as_ref().map(|facts| facts.components.clone());
     let endpoint = Endpoint::serve(listener);
+    let socket = control::socket_of(&storage);
+    let asked = control::serve(&socket);
     let parts = Parts {
         config,
         storage,
@@ -133,8 +136,11 @@ pub async fn run(config: SupervisorConfig) -> Result<(), StartError> {
         client,
         notices,
         signals,
+        asked,
     };
     Driver::new(parts).run().await;
+    // What is left over says the same as none: nobody listens.
+    let _ = fs::remove_file(socket);
     Ok(())
 }
 

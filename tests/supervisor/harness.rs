@@ -296,15 +296,61 @@ impl Host {
         self.start_through(&[])
     }
 
-    /// Starts it as the command that these words run.
-    pub(crate) fn start_through(&self, words: &[&str]) -> Supervisor {
+    /// Runs a command of the supervisor on this host's file, to its end.
+    pub(crate) async fn command(&self, words: &[&str]) -> Said {
+        self.command_as(&[], words).await
+    }
+
+    /// The same through the command that the first words run.
+    pub(crate) async fn command_as(&self, through: &[&str], words: &[&str]) -> Said {
+        let path = self.write();
+        let all = [through, &[env!("CARGO_BIN_EXE_opamp-supervisor")], words].concat();
+        let mut command = Command::new(all[0]);
+        command.args(&all[1..]).arg("--config").arg(path).envs(self.env.iter().cloned());
+        let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
+        let output = timeout(DEADLINE, output).await.expect("the command ends").unwrap();
+        Said {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Writes the `supervisor.yaml`.
+    pub(crate) fn write(&self) -> PathBuf {
         let path = self.dir.path().join("supervisor.yaml");
         fs::write(&path, &self.yaml).unwrap();
+        path
+    }
+
+    /// Starts it as the command that these words run.
+    pub(crate) fn start_through(&self, words: &[&str]) -> Supervisor {
+        let path = self.write();
         let words = [words, &[env!("CARGO_BIN_EXE_opamp-supervisor")]].concat();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).arg("--config").arg(path).envs(self.env.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         Supervisor(command.spawn().unwrap())
+    }
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Said {
+    /// What it said, when it ended with this code.
+    pub(crate) fn with(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        self.out + &self.err
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 

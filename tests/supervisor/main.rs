@@ -3,6 +3,7 @@
 
 mod bad_day;
 mod bad_input;
+mod commands;
 mod harness;
 mod lifecycle;
 mod pid1;

@@ -18,6 +18,7 @@ mod keys;
 mod model;
 mod nearest;
 mod secret;
+mod storage;
 mod walk;
 mod yaml;
 
@@ -35,6 +36,7 @@ pub use model::{
     TlsVersion,
 };
 pub use secret::Secret;
+pub use storage::storage_directory;
 
 /// Where state is kept unless `storage.directory` says otherwise.
 pub const DEFAULT_STORAGE_DIRECTORY: &str = "/var/lib/otelcol/supervisor";
@@ -68,11 +70,7 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded,
     if path.as_os_str().is_empty() {
         return Err(ConfigError::NoPath);
     }
-    let text = read_bounded(path).map_err(|source| match source.kind() {
-        io::ErrorKind::InvalidData => ConfigError::NotText { path: path.to_owned() },
-        io::ErrorKind::FileTooLarge => ConfigError::TooLarge { path: path.to_owned(), limit: MAX_FILE },
-        _ => ConfigError::Read { path: path.to_owned(), source },
-    })?;
+    let text = read_bounded(path).map_err(|source| read_failed(path, source))?;
     parse(&text, &path.display().to_string(), Sources { env, read: &read_bounded, stat: &stat })
 }
 
@@ -105,6 +103,14 @@ pub fn parse(text: &str, file: &str, sources: Sources<'_>) -> Result<Loaded, Con
         return Ok(Loaded { config, notices: context.notices });
     }
     Err(invalid(context.problems))
+}
+
+fn read_failed(path: &Path, source: io::Error) -> ConfigError {
+    match source.kind() {
+        io::ErrorKind::InvalidData => ConfigError::NotText { path: path.to_owned() },
+        io::ErrorKind::FileTooLarge => ConfigError::TooLarge { path: path.to_owned(), limit: MAX_FILE },
+        _ => ConfigError::Read { path: path.to_owned(), source },
+    }
 }
 
 fn read_bounded(path: &Path) -> io::Result<String> {

@@ -6,6 +6,7 @@ use crate::{
     os::{child::Exit, clock, reaper, signals::Received},
     protocol::client::Event,
     supervisor::{
+        control::Asked,
         health::condition,
         local::{Heard, Word},
         machine::Input,
@@ -22,6 +23,8 @@ pub(super) enum Happening {
     Heard(Heard),
     Checked(Checked),
     Notice(Notice),
+    /// An administrator on this host asks for something.
+    Asked(Asked),
     Timer,
     /// The watchdog wants to hear from the main loop.
     SignOfLife,
@@ -38,6 +41,7 @@ impl Driver {
             Happening::Heard(heard) => self.heard(heard),
             Happening::Checked(Checked { token, verdict }) => self.tell(Input::Checked { token, verdict }),
             Happening::Notice(notice) => self.noticed(notice),
+            Happening::Asked(asked) => self.requested(asked),
             Happening::Timer => self.parts.machine.handle_timeout(clock::boottime()),
             Happening::SignOfLife => self.announcer.alive(),
         }
@@ -121,7 +125,7 @@ impl Driver {
             return tracing::debug!("still not connected to the server: {why}");
         }
         tracing::warn!("not connected to the server, trying again: {why}");
-        self.away = Some(why);
+        self.server_changed(Some(why));
     }
 
     /// What the server asks for.
@@ -147,7 +151,7 @@ impl Driver {
             Event::ServerCapabilities(caps) => tracing::debug!(?caps, "the server's capabilities"),
             Event::Synced => {
                 tracing::info!(endpoint = %self.parts.config.server.endpoint, "connected to the server");
-                self.away = None;
+                self.server_changed(None);
             }
             Event::ConnectionSettings(_)
             | Event::Packages(_)

@@ -13,6 +13,7 @@
 //! - `effects`: doing what the machine asks for
 //! - `announce`: what a service manager is told
 //! - `process`: the running Collector: its output, its end, its watch
+//! - `requests`: what administrators on this host ask for
 //!
 //! Not here: what to do next, which is the machine's to say. Called by `supervisor::startup`.
 
@@ -21,6 +22,7 @@ mod effects;
 mod happenings;
 mod offers;
 mod process;
+mod requests;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -36,6 +38,7 @@ use super::{
     check::Check,
     compose::{ComposeError, Composed, Contact, Host, Idle, compose},
     config::SupervisorConfig,
+    control::Asked,
     health::Health,
     journal::{Journal, State},
     live::Live,
@@ -67,6 +70,7 @@ pub(super) struct Parts {
     pub client: ClientHandle,
     pub notices: mpsc::Receiver<Notice>,
     pub signals: Signals,
+    pub asked: mpsc::Receiver<Asked>,
 }
 
 /// A config whose files are made.
@@ -103,6 +107,9 @@ pub(super) struct Driver {
     stopping: bool,
     /// Why there is no connection to the server, as it was logged.
     away: Option<String>,
+    /// Since when there is one, or none.
+    server_since: u64,
+    started: u64,
     /// Grows with each life of a config that is watched from here.
     watches: u64,
 }
@@ -124,6 +131,8 @@ impl Driver {
             finished: false,
             stopping: false,
             away: Some("not connected yet".to_owned()),
+            server_since: wall_nanos(),
+            started: wall_nanos(),
             watches: 0,
         }
     }
@@ -171,6 +180,7 @@ impl Driver {
             Some(heard) = self.probes.1.recv() => Happening::Heard(heard),
             Some(checked) = self.checks.1.recv() => Happening::Checked(checked),
             Some(notice) = self.parts.notices.recv() => Happening::Notice(notice),
+            Some(asked) = self.parts.asked.recv() => Happening::Asked(asked),
             () = timer => Happening::Timer,
             () = self.announcer.due() => Happening::SignOfLife,
         }

@@ -18,6 +18,7 @@
 
 mod configs;
 mod file;
+mod peek;
 mod slots;
 mod state;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use crate::{
     wire::InstanceUid,
 };
 pub use configs::Configs;
+pub use peek::{Peeked, peek};
 use slots::{Disk, Slots};
 pub use state::{AgentRecord, ConfigState, Phase, State, StatusRecord, Trial};
 

@@ -289,6 +289,12 @@ impl Machine {
         matches!(self.apply, Apply::Proving { .. })
     }
 
+    /// The config that is being checked or proven.
+    #[must_use]
+    pub const fn applying(&self) -> Option<&ConfigHash> {
+        self.apply.config()
+    }
+
     /// The configs that are on their way, being checked or proven and waiting behind that, and the one to go
     /// back to.
     pub fn at_work(&self) -> impl Iterator<Item = &ConfigHash> {

@@ -89,6 +89,12 @@ impl Machine {
         }
     }
 
+    /// How much longer the live config is watched; none when it is not, or before its first good word.
+    #[must_use]
+    pub fn probation_left(&self, now: Duration) -> Option<Duration> {
+        self.probation.as_ref()?.ends.map(|ends| ends.saturating_sub(now))
+    }
+
     pub(super) fn probation_timeout(&mut self, now: Duration) {
         if self.is_proving() {
             return;

@@ -1,0 +1,89 @@
+//! The grammar of the command line, and no behaviour.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Where the packages put the file; what a command takes that is not told another one.
+pub const DEFAULT_CONFIG: &str = "/etc/opamp-supervisor/supervisor.yaml";
+
+/// Runs an OpenTelemetry Collector under management by OpAMP.
+///
+/// Without a command it is the daemon; the commands are for people on the same host.
+#[derive(Debug, Parser)]
+#[command(name = "opamp-supervisor", version, propagate_version = true, max_term_width = 110)]
+pub struct Args {
+    /// The supervisor.yaml to load [commands take /etc/opamp-supervisor/supervisor.yaml unless told otherwise]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Tell how supervisor, Collector, config and server are [exit code 3: it does not run]
+    Status(Status),
+}
+
+/// Which supervisor is meant.
+#[derive(Debug, clap::Args)]
+pub struct Target {
+    /// The running supervisor's socket, instead of the one that --config leads to
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    #[command(flatten)]
+    pub target: Target,
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+}
+
+/// How a result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+/// The established supervisor takes its one flag as Go programs do, with one dash too.
+pub fn go_style(args: impl IntoIterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    args.into_iter().map(|arg| {
+        let bytes = arg.as_encoded_bytes();
+        if arg == OsStr::new("-config") || bytes.starts_with(b"-config=") {
+            let mut double = OsString::from("-");
+            double.push(arg);
+            return double;
+        }
+        arg
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn config(args: &[&str]) -> Option<PathBuf> {
+        let args = ["opamp-supervisor"].iter().chain(args).map(OsString::from);
+        Args::try_parse_from(go_style(args)).unwrap().config
+    }
+
+    #[test]
+    fn the_grammar_is_sound_and_the_established_ways_to_say_config_work() {
+        Args::command().debug_assert();
+        let x = Some(PathBuf::from("x"));
+        for args in [&["--config", "x"][..], &["--config=x"], &["-config", "x"], &["-config=x"]] {
+            assert_eq!(config(args), x, "{args:?}");
+        }
+        assert_eq!(config(&["status", "--config", "x"]), x);
+        assert_eq!(config(&["--config", "x", "status"]), x);
+    }
+}

@@ -1,0 +1,78 @@
+//! What a person runs on the host, beside the daemon itself. One file per command: it finds out or asks, and
+//! writes what is to be read to the writer that it is given.
+//!
+//! - [`args`]: the grammar; `place`: which supervisor is meant
+//! - `status`: how it is; `human`: in words
+//!
+//! Not here: the running supervisor's end (`control`, `driver`). Called by `bin/opamp-supervisor`.
+
+pub mod args;
+mod human;
+mod place;
+mod status;
+
+use std::io::{self, Write};
+
+use args::{Args, Command, Format};
+
+use super::{
+    config::ConfigError,
+    control::{AskError, ask},
+};
+use crate::os::fs::FsError;
+
+/// Exit codes; those of 64 and above as sysexits(3) names them.
+pub const OK: u8 = 0;
+pub const FAILED: u8 = 1;
+/// As `systemctl status` has it.
+pub const NOT_RUNNING: u8 = 3;
+pub const USAGE: u8 = 64;
+pub const NOT_ALLOWED: u8 = 77;
+pub const CONFIG: u8 = 78;
+
+/// A command came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    #[error(transparent)]
+    File(#[from] FsError),
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl CommandError {
+    /// The exit code of the program.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => CONFIG,
+            Self::Ask(AskError::NotRunning(_)) => NOT_RUNNING,
+            Self::Ask(AskError::NotAllowed(_)) => NOT_ALLOWED,
+            Self::File(FsError::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+                NOT_ALLOWED
+            }
+            _ => FAILED,
+        }
+    }
+
+    /// Whoever read the output has seen enough.
+    #[must_use]
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// Runs a command; the exit code says how it went.
+pub fn run(args: &Args, command: &Command, out: &mut dyn Write) -> Result<u8, CommandError> {
+    match command {
+        Command::Status(status) => status::run(&args.place(&status.target)?, status.output, out),
+    }
+}
+
+fn json(value: &impl serde::Serialize, out: &mut dyn Write) -> Result<(), CommandError> {
+    serde_json::to_writer_pretty(&mut *out, value).map_err(io::Error::from)?;
+    Ok(writeln!(out)?)
+}

@@ -1,0 +1,64 @@
+//! `status`: from the running supervisor, else from what it left on disk.
+
+use std::{io::Write, path::Path};
+
+use super::{CommandError, FAILED, Format, NOT_RUNNING, OK, ask, human, json, place::Place};
+use crate::supervisor::{
+    control::{
+        AgentStatus, Answer, AskError, CollectorStatus, ConfigStatus, Request, Status, SupervisorStatus,
+    },
+    journal::{Peeked, peek},
+    record,
+};
+
+pub(super) fn run(place: &Place, format: Format, out: &mut dyn Write) -> Result<u8, CommandError> {
+    let (status, code) = match ask(&place.socket, Request::Status) {
+        Ok(Answer::Status(status)) => (*status, OK),
+        Ok(Answer::Refused { why }) => {
+            writeln!(out, "{why}")?;
+            return Ok(FAILED);
+        }
+        Err(AskError::NotRunning(_)) => (left_behind(&place.storage)?, NOT_RUNNING),
+        Err(error) => return Err(error.into()),
+    };
+    match format {
+        Format::Json => json(&status, out)?,
+        Format::Text => out.write_all(human::status(&status).as_bytes())?,
+    }
+    Ok(code)
+}
+
+/// What the journal tells when nobody answers; it is read as it is, and neither locked nor repaired.
+fn left_behind(storage: &Path) -> Result<Status, CommandError> {
+    let supervisor =
+        SupervisorStatus { storage: storage.display().to_string(), ..SupervisorStatus::default() };
+    let Some(Peeked { state, collector }) = peek(storage)? else {
+        return Ok(Status {
+            supervisor,
+            agent: AgentStatus::default(),
+            server: None,
+            collector: CollectorStatus::default(),
+            config: ConfigStatus::default(),
+            notices: vec!["no supervisor has kept anything there yet".to_owned()],
+        });
+    };
+    let facts = record::facts(&state).map(|(_, facts)| facts);
+    let collector = CollectorStatus { pid: collector.map(|facts| facts.pid), ..CollectorStatus::default() };
+    let mut notices = Vec::new();
+    if let Some(pid) = collector.pid {
+        notices.push(format!("a Collector was left behind and still runs (pid {pid})"));
+    }
+    Ok(Status {
+        supervisor,
+        agent: AgentStatus {
+            instance_uid: state.instance_uid.to_string(),
+            name: facts.as_ref().map(|facts| facts.command.clone()),
+            version: facts.as_ref().map(|facts| facts.version.clone()),
+            executable: None,
+        },
+        server: None,
+        collector,
+        config: record::config_status(&state),
+        notices,
+    })
+}

@@ -1,0 +1,94 @@
+//! What administrators on this host ask for through the control socket.
+
+use super::{Driver, wall_nanos};
+use crate::{
+    os::clock,
+    supervisor::{
+        control::{
+            AgentStatus, Answer, Asked, CollectorStatus, ConfigStatus, Request, ServerStatus, Status,
+            SupervisorStatus, bounded, hex, time_of,
+        },
+        mask::Mask,
+        record,
+    },
+};
+
+impl Driver {
+    pub(super) fn requested(&mut self, Asked { request, reply }: Asked) {
+        let answer = match request {
+            Request::Status => Answer::Status(Box::new(self.whole_status())),
+        };
+        // Whoever asked may have hung up.
+        let _ = reply.send(answer);
+    }
+
+    fn whole_status(&self) -> Status {
+        let mask = Mask::of(&self.parts.config);
+        let shown = |text: &str| bounded(&mask.text(text));
+        Status {
+            supervisor: SupervisorStatus {
+                running: true,
+                version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+                pid: Some(std::process::id()),
+                since: time_of(self.started),
+                storage: self.parts.storage.display().to_string(),
+            },
+            agent: AgentStatus {
+                instance_uid: self.parts.state.instance_uid.to_string(),
+                name: self.parts.facts.as_ref().map(|facts| facts.command.clone()),
+                version: self.parts.facts.as_ref().map(|facts| facts.version.clone()),
+                executable: Some(self.parts.config.agent.executable.display().to_string()),
+            },
+            server: Some(ServerStatus {
+                endpoint: self.parts.config.server.endpoint.to_string(),
+                connected: self.away.is_none(),
+                since: time_of(self.server_since).unwrap_or_default(),
+                why: self.away.as_deref().map(shown),
+            }),
+            collector: self.collector_status(&mask),
+            config: self.config_status(&mask),
+            notices: Vec::new(),
+        }
+    }
+
+    fn collector_status(&self, mask: &Mask) -> CollectorStatus {
+        let log = self.parts.storage.join("logs").join("agent.log");
+        let mut status = CollectorStatus {
+            pid: self.collector.as_ref().map(super::process::Collector::pid),
+            log: (!self.parts.config.agent.passthrough_logs).then(|| log.display().to_string()),
+            ..CollectorStatus::of(&self.health.tree())
+        };
+        status.error = mask.text(&status.error);
+        for unwell in &mut status.unwell {
+            unwell.error = mask.text(&unwell.error);
+        }
+        status
+    }
+
+    fn config_status(&self, mask: &Mask) -> ConfigStatus {
+        let left = self.parts.machine.probation_left(clock::boottime());
+        let mut status = record::config_status(&self.parts.state);
+        if let Some(last) = &mut status.last {
+            last.error = bounded(&mask.text(&last.error));
+        }
+        ConfigStatus {
+            live: hex(self.parts.machine.live().as_ref()),
+            probation_left_s: left.map(|left| left.as_secs()),
+            at_work: hex(self.parts.machine.applying()),
+            missing: self
+                .current
+                .as_ref()
+                .map(|current| current.composed.missing.clone())
+                .unwrap_or_default(),
+            ..status
+        }
+    }
+
+    /// The connection to the server came or went.
+    pub(super) fn server_changed(&mut self, away: Option<String>) {
+        if away.is_none() != self.away.is_none() {
+            self.server_since = wall_nanos();
+        }
+        self.away = away;
+    }
+}

@@ -1,0 +1,119 @@
+//! What people are shown of texts that may hold secrets: configs, output, messages.
+//!
+//! Two ways, used together: the values that `supervisor.yaml` is known to hold are replaced wherever they turn
+//! up, and in YAML every value under a key that sounds like a secret ([`yaml`]).
+
+mod yaml;
+
+use super::config::{Pem, PemKey, Secret, SupervisorConfig};
+
+pub use yaml::yaml;
+
+/// What stands in place of a secret.
+pub const MASKED: &str = "[REDACTED]";
+
+/// A shorter value is a word like any other; to replace it everywhere would make texts unreadable.
+const SHORTEST: usize = 6;
+
+/// The secrets of a configuration.
+#[derive(Clone, Default)]
+pub struct Mask {
+    /// The longest first, so that one that holds another is replaced whole.
+    secrets: Vec<String>,
+}
+
+impl Mask {
+    #[must_use]
+    pub fn of(config: &SupervisorConfig) -> Self {
+        let mut mask = Self::default();
+        for value in config.server.headers.values().flatten().chain(config.agent.env.values()) {
+            mask.add(value);
+        }
+        if let Some(identity) = &config.server.tls.identity {
+            if let PemKey::Text(key) = &identity.key {
+                mask.add(key);
+            }
+            if let Pem::Text(text) = &identity.cert {
+                mask.add(&Secret::new(text));
+            }
+        }
+        mask.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        mask
+    }
+
+    fn add(&mut self, value: &Secret) {
+        let whole = value.expose().trim();
+        // "Bearer abc…" is also seen without the scheme.
+        let last = whole.rsplit(char::is_whitespace).next().unwrap_or_default();
+        for secret in [whole, last] {
+            if secret.len() >= SHORTEST && !self.secrets.iter().any(|known| known == secret) {
+                self.secrets.push(secret.to_owned());
+            }
+        }
+    }
+
+    /// The text without these secrets and without passwords in URLs.
+    #[must_use]
+    pub fn text(&self, text: &str) -> String {
+        let mut text = url_passwords(text);
+        for secret in &self.secrets {
+            if text.contains(secret) {
+                text = text.replace(secret, MASKED);
+            }
+        }
+        text
+    }
+}
+
+/// `scheme://user:password@host` without what stands before the host.
+fn url_passwords(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        masked.push_str(before);
+        let end = after.find(|c: char| c.is_whitespace() || "/?#\"'`,<>[](){}".contains(c));
+        let authority = &after[..end.unwrap_or(after.len())];
+        let host = authority.rfind('@').map_or(0, |at| at + 1);
+        if host > 0 {
+            masked.push_str(MASKED);
+            masked.push('@');
+        }
+        rest = &after[host..];
+    }
+    masked + rest
+}
+
+/// Text that a terminal shows as it is: without control characters and without those that turn a line around.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let harmless = |c: &char| {
+        *c == '\n'
+            || !(c.is_control()
+                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+    };
+    text.replace('\t', "    ").chars().filter(harmless).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_secrets_and_passwords_in_urls_are_replaced_and_short_words_stay() {
+        let mut mask = Mask::default();
+        for secret in ["Bearer abcdef123", "yes"] {
+            mask.add(&Secret::new(secret));
+        }
+        let text = "yes: abcdef123 to https://me:pa55@host:1/x?a=b and https://host/@x, 'http://t@h'";
+        assert_eq!(
+            mask.text(text),
+            "yes: [REDACTED] to https://[REDACTED]@host:1/x?a=b and https://host/@x, 'http://[REDACTED]@h'"
+        );
+    }
+
+    #[test]
+    fn a_terminal_is_told_nothing_but_text() {
+        assert_eq!(printable("a\x1b[31mb\r\u{9b}c\u{202e}d\n\te"), "a[31mbcd\n    e");
+    }
+}

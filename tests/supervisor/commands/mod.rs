@@ -1,0 +1,3 @@
+//! The commands on the host, as the built binary answers them.
+
+mod status;
