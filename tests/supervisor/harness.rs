@@ -18,7 +18,7 @@ use opamp::{
         InstanceUid, ServerCaps,
         proto::{
             AgentConfigMap, AgentConfigObject, AgentRemoteConfig, AgentToServer, RemoteConfigStatus,
-            RemoteConfigStatuses, ServerCapabilities,
+            RemoteConfigStatuses, ServerCapabilities, ServerToAgent,
         },
     },
 };
@@ -37,6 +37,7 @@ const DEADLINE: Duration = Duration::from_secs(40);
 enum Order {
     Offer(AgentRemoteConfig),
     Restart,
+    Say(Box<ServerToAgent>),
 }
 
 /// What the server knows.
@@ -115,6 +116,11 @@ impl Server {
         self.orders.send(Order::Restart).await.unwrap();
     }
 
+    /// Sends a message as it is, whatever a server in its right mind would do.
+    pub(crate) async fn say(&self, message: ServerToAgent) {
+        self.orders.send(Order::Say(Box::new(message))).await.unwrap();
+    }
+
     /// Messages so far.
     pub(crate) fn messages(&self) -> Vec<AgentToServer> {
         self.messages.lock().unwrap().clone()
@@ -155,6 +161,7 @@ async fn converse(
                 let view = tell.borrow().view.clone()?;
                 let push = match order {
                     Order::Restart => Some(session.restart(&view).unwrap()),
+                    Order::Say(message) => Some(ServerToAgent { instance_uid: view.instance_uid.to_vec(), ..*message }),
                     Order::Offer(config) => {
                         *desired = Some(config);
                         session.push(&view, &Desired { remote_config: desired.as_ref(), ..Desired::default() })
@@ -243,6 +250,13 @@ impl Host {
         Self { dir, yaml, env: Vec::new() }
     }
 
+    /// Dials a server with these lines under `server:` instead.
+    pub(crate) fn server(mut self, lines: &str) -> Self {
+        let rest = self.yaml.split_once('\n').unwrap().1.to_owned();
+        self.yaml = format!("server: {{{lines}}}\n{rest}");
+        self
+    }
+
     /// Adds lines under `agent:`.
     pub(crate) fn agent(mut self, lines: &str) -> Self {
         lines.lines().for_each(|line| self.yaml.push_str(&format!("  {line}\n")));
@@ -290,6 +304,17 @@ impl Host {
 
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("supervisor.log")).unwrap_or_default()
+    }
+
+    /// Waits until the supervisor's log says this.
+    pub(crate) async fn logs(&self, words: &str) {
+        let waiting = async {
+            let mut tick = tokio::time::interval(Duration::from_millis(10));
+            while !self.log().contains(words) {
+                tick.tick().await;
+            }
+        };
+        assert!(timeout(DEADLINE, waiting).await.is_ok(), "{words:?} is not in {}", self.log());
     }
 
     pub(crate) fn start(&self) -> Supervisor {

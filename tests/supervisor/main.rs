@@ -4,9 +4,11 @@
 mod bad_day;
 mod bad_input;
 mod commands;
+mod defects;
 mod harness;
 mod lifecycle;
 mod pid1;
 mod real;
 mod remote_config;
 mod systemd;
+mod tls;

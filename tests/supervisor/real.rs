@@ -7,7 +7,7 @@ use opamp::wire::proto::RemoteConfigStatuses;
 
 use super::harness::{Host, Server, alive, config, kill, real_collector, real_collector_without_extension};
 
-fn pipeline() -> String {
+pub(crate) fn pipeline() -> String {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     format!(
         "receivers:\n  otlp:\n    protocols:\n      http:\n        endpoint: 127.0.0.1:{port}\n\

@@ -153,10 +153,13 @@ impl Driver {
                 tracing::info!(endpoint = %self.parts.config.server.endpoint, "connected to the server");
                 self.server_changed(None);
             }
-            Event::ConnectionSettings(_)
-            | Event::Packages(_)
-            | Event::CustomCapabilities(_)
-            | Event::CustomMessage(_) => tracing::debug!("the server offers what is not acted on"),
+            // Never in part either: an offer without a certificate must not weaken server.tls.
+            Event::ConnectionSettings(_) => tracing::warn!(
+                "the server offers connection settings; they are not taken: what supervisor.yaml says stays in force"
+            ),
+            Event::Packages(_) | Event::CustomCapabilities(_) | Event::CustomMessage(_) => {
+                tracing::debug!("the server offers what is not acted on")
+            }
         }
     }
 }
