@@ -96,6 +96,11 @@ pub enum ComposeError {
          needs to it; write the list out"
     )]
     ExtensionsNotLiteral { layer: String, line: usize },
+    #[error(
+        "agent.config_files: {} cannot be read, and agent.require_config_files is true; create what is missing, \
+         or take it off the list", .0.join(", ")
+    )]
+    Missing(Vec<String>),
 }
 
 fn list(diagnostics: &[Diagnostic]) -> String {
@@ -117,6 +122,17 @@ impl Composed {
     }
 }
 
+/// Refuses a start without a local layer that is required. What vanishes later is found when it is composed.
+pub fn require_local_files(agent: &AgentConfig) -> Result<(), ComposeError> {
+    let mut composed = Composed::default();
+    for (position, entry) in agent.config_files.iter().enumerate() {
+        if let ConfigFile::Path(path) = entry {
+            composed.add_local(position, path);
+        }
+    }
+    composed.refuse_missing(agent)
+}
+
 /// Composes a config from the host's layers and a remote config, if there is one.
 pub fn compose(host: &Host<'_>, remote: Option<&AgentConfigMap>) -> Result<Composed, ComposeError> {
     let mut composed = Composed::default();
@@ -133,6 +149,7 @@ pub fn compose(host: &Host<'_>, remote: Option<&AgentConfigMap>) -> Result<Compo
             ConfigFile::Remote => composed.add_remote(position, remote),
         }
     }
+    composed.refuse_missing(host.agent)?;
     let overlay = overlay(host, &composed)?;
     composed.add(OVERLAY.to_owned(), "the supervisor's overlay", overlay.to_string().into_bytes());
     Ok(composed)
@@ -150,6 +167,13 @@ impl Composed {
             }
             Err(error) => self.missing.push(format!("{}: {error}", path.display())),
         }
+    }
+
+    fn refuse_missing(&self, agent: &AgentConfig) -> Result<(), ComposeError> {
+        if agent.require_config_files && !self.missing.is_empty() {
+            return Err(ComposeError::Missing(self.missing.clone()));
+        }
+        Ok(())
     }
 
     /// In name order, the empty name last. One slot is always there, be it empty, so that a first remote

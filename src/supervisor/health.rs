@@ -17,7 +17,13 @@ pub struct Health {
     word: Option<ComponentHealth>,
     /// A reload is under way: "not ready yet" from the new life is no news.
     reloading: bool,
+    /// The local layers that the config does without, and since when it does.
+    left_out: Vec<String>,
+    left_out_since: u64,
 }
+
+/// The component that says which local layers are left out.
+const CONFIG_FILES: &str = "supervisor:config_files";
 
 #[derive(Clone, Debug, Default, PartialEq)]
 enum Stage {
@@ -59,6 +65,16 @@ impl Health {
         self.enter(stage, now);
     }
 
+    /// The config in place does without these local layers. True when that is news.
+    pub fn left_out(&mut self, missing: &[String], now: u64) -> bool {
+        if self.left_out == missing {
+            return false;
+        }
+        self.left_out = missing.to_vec();
+        self.left_out_since = now;
+        true
+    }
+
     /// The Collector was told to read its files again.
     pub const fn reloading(&mut self) {
         self.reloading = true;
@@ -87,9 +103,24 @@ impl Health {
         }
     }
 
-    /// The tree to report.
+    /// The tree to report. A layer that is left out makes no healthy Collector unhealthy: it is a component of
+    /// its own.
     #[must_use]
     pub fn tree(&self) -> ComponentHealth {
+        let mut tree = self.of_collector();
+        if !self.left_out.is_empty() {
+            let component = ComponentHealth {
+                status: "StatusRecoverableError".to_owned(),
+                last_error: format!("left out of the config: {}", self.left_out.join("; ")),
+                status_time_unix_nano: self.left_out_since,
+                ..ComponentHealth::default()
+            };
+            tree.component_health_map.insert(CONFIG_FILES.to_owned(), component);
+        }
+        tree
+    }
+
+    fn of_collector(&self) -> ComponentHealth {
         let own = |status: &str, last_error: &str| ComponentHealth {
             healthy: false,
             start_time_unix_nano: self.started,

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     agent,
-    compose::{Contact, Idle},
+    compose::{ComposeError, Contact, Idle, require_local_files},
     config::SupervisorConfig,
     control,
     driver::{Driver, Parts, free_port},
@@ -65,6 +65,8 @@ pub enum StartError {
     Executable(#[source] FsError),
     #[error(transparent)]
     OwnedKey(#[from] OwnedKey),
+    #[error(transparent)]
+    LocalFiles(#[from] ComposeError),
     #[error(
         "agent.opamp_server_port: cannot listen on 127.0.0.1:{port}: {source}; free the port, or set 0 to take a free one"
     )]
@@ -84,7 +86,8 @@ impl StartError {
         match self {
             Self::Locked(LockError::Held { .. }) => 75,
             Self::Storage(error) if error.is_of_settings() => 78,
-            Self::Executable(_) | Self::OwnedKey(_) | Self::LocalPort { .. } | Self::Target(_) => 78,
+            Self::Executable(_) | Self::OwnedKey(_) | Self::LocalFiles(_) => 78,
+            Self::LocalPort { .. } | Self::Target(_) => 78,
             _ => 1,
         }
     }
@@ -97,6 +100,7 @@ pub async fn run(config: SupervisorConfig) -> Result<(), StartError> {
         tracing::debug!(%error, "orphans of the Collector go to init, not to the supervisor");
     }
     refuse_owned(&config.agent.args)?;
+    require_local_files(&config.agent)?;
     let target = target::of(&config.server)?;
     let storage = storage(&config)?;
     let _lock = Lock::take(&storage)?;

@@ -7,6 +7,7 @@ mod commands;
 mod defects;
 mod harness;
 mod lifecycle;
+mod local_files;
 mod pid1;
 mod real;
 mod remote_config;

@@ -126,6 +126,7 @@ pub(super) static KEYS: &[Key] = &[
     acted("agent.use_hup_config_reload", Bool),
     acted("agent.validate_config", Bool),
     acted("agent.config_files", Texts),
+    acted("agent.require_config_files", Bool),
     acted("agent.args", Texts),
     acted("agent.env", SecretMap),
     not_yet("agent.startup_fallback_configs", Texts),

@@ -89,6 +89,8 @@ pub struct AgentConfig {
     pub validate_config: bool,
     /// The layers in their order, each special one present.
     pub config_files: Vec<ConfigFile>,
+    /// Whether a local layer that cannot be read is an error; else it is left out, and said.
+    pub require_config_files: bool,
     pub args: Vec<String>,
     /// Added to the inherited environment.
     pub env: BTreeMap<String, Secret>,

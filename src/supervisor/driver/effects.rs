@@ -105,8 +105,24 @@ impl Driver {
             None => self.prepare(config, self.fresh_contact()).map_err(|error| error.to_string())?,
         };
         self.parts.live.put(&prepared.composed).map_err(|error| error.to_string())?;
+        self.say_what_is_left_out(&prepared);
         self.current = Some(prepared.clone());
         Ok(prepared)
+    }
+
+    /// In log and health, once for each change.
+    fn say_what_is_left_out(&mut self, prepared: &Prepared) {
+        let missing = &prepared.composed.missing;
+        if !self.health.left_out(missing, wall_nanos()) {
+            return;
+        }
+        for missing in missing {
+            tracing::warn!("a file of agent.config_files is left out: {missing}");
+        }
+        if missing.is_empty() {
+            tracing::info!("all files of agent.config_files are there again");
+        }
+        self.report_health();
     }
 
     fn spawn(&mut self, generation: Generation, config: &Running) {

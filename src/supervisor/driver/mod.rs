@@ -258,9 +258,6 @@ impl Driver {
             idle: self.parts.idle,
         };
         let composed = compose(&host, remote.and_then(|remote| remote.config.as_ref()))?;
-        for missing in &composed.missing {
-            tracing::warn!("a file of agent.config_files is left out: {missing}");
-        }
         Ok(Prepared { config: config.clone(), composed, contact })
     }
 

@@ -50,6 +50,7 @@ pub(super) fn decode(context: &mut Context<'_>) -> Option<AgentConfig> {
         use_hup_config_reload: context.bool("agent.use_hup_config_reload"),
         validate_config: context.bool("agent.validate_config").unwrap_or(true),
         config_files,
+        require_config_files: context.bool("agent.require_config_files").unwrap_or(false),
         args,
         env,
     })
