@@ -8,7 +8,7 @@ use crate::collector::{
     binary::Binary,
     components::Components,
     death,
-    lint::{self, Options, Severity},
+    lint::{self, Diagnostic, Options, Severity},
     validate::{VALIDATE_DEADLINE, ValidateError, validate},
 };
 use crate::os::{fs::FsError, run::RunError};
@@ -40,36 +40,67 @@ pub struct Check {
     pub staging: PathBuf,
 }
 
+/// What a look at a candidate brought up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Faults of the text, each with its place; warnings too.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What the Collector itself says against it.
+    pub refusal: Option<String>,
+}
+
+impl Findings {
+    /// Why the Collector cannot run it, if it cannot.
+    #[must_use]
+    pub fn unfit(&self) -> Option<String> {
+        let errors = self.diagnostics.iter().filter(|found| found.severity == Severity::Error);
+        let words: Vec<_> = errors.map(ToString::to_string).chain(self.refusal.clone()).collect();
+        (!words.is_empty()).then(|| words.join("\n"))
+    }
+}
+
 impl Check {
     pub async fn judge(&self, candidate: &Composed) -> Result<(), Refusal> {
-        let layers = candidate.layers().map_err(|error| Refusal::Unfit(error.to_string()))?;
-        let found = lint::lint(&layers, self.components.as_ref(), &Options::default());
-        let errors: Vec<_> = found
-            .iter()
-            .filter(|diagnostic| diagnostic.severity == Severity::Error)
-            .map(ToString::to_string)
-            .collect();
-        if !errors.is_empty() {
-            return Err(Refusal::Unfit(errors.join("\n")));
+        match self.look(candidate).await?.unfit() {
+            Some(why) => Err(Refusal::Unfit(why)),
+            None => Ok(()),
         }
-        if self.ask == AskBinary::No {
-            return Ok(());
+    }
+
+    /// Everything that is found; the binary is asked only about a text without errors.
+    pub async fn look(&self, candidate: &Composed) -> Result<Findings, Refusal> {
+        let mut findings = Findings { diagnostics: self.read(candidate), refusal: None };
+        if self.ask == AskBinary::Yes && !lint::has_errors(&findings.diagnostics) {
+            findings.refusal = self.ask_binary(candidate).await?;
         }
+        Ok(findings)
+    }
+
+    /// What the text itself shows.
+    fn read(&self, candidate: &Composed) -> Vec<Diagnostic> {
+        match candidate.layers() {
+            Ok(layers) => lint::lint(&layers, self.components.as_ref(), &Options::default()),
+            Err(unreadable) => vec![unreadable],
+        }
+    }
+
+    async fn ask_binary(&self, candidate: &Composed) -> Result<Option<String>, Refusal> {
         let unable = |error: FsError| Refusal::Unable(format!("the config cannot be checked: {error}"));
         let staging = Live::open(&self.staging).map_err(unable)?;
         staging.put(candidate).map_err(unable)?;
         let configs = staging.configs(candidate);
-        validate(&self.binary, &configs.as_configs(), VALIDATE_DEADLINE).await.map_err(|error| match error {
+        let Err(error) = validate(&self.binary, &configs.as_configs(), VALIDATE_DEADLINE).await else {
+            return Ok(None);
+        };
+        match error {
             ValidateError::CannotRun(RunError::Spawn(_) | RunError::Child(_)) => {
-                Refusal::Unable(error.to_string())
+                Err(Refusal::Unable(error.to_string()))
             }
             ValidateError::CannotRun(RunError::TimedOut { .. }) | ValidateError::Died { .. } => {
-                Refusal::Unfit(error.to_string())
+                Ok(Some(error.to_string()))
             }
-            ValidateError::Refused { text } if death::is_of_host(&text) => Refusal::Unable(text),
-            ValidateError::Refused { .. } => {
-                Refusal::Unfit(format!("the Collector refuses the config: {error}"))
-            }
-        })
+            ValidateError::Refused { text } if death::is_of_host(&text) => Err(Refusal::Unable(text)),
+            ValidateError::Refused { .. } => Ok(Some(format!("the Collector refuses the config: {error}"))),
+        }
     }
 }

@@ -24,6 +24,9 @@ const OVERLAY: &str = "99-overlay.yaml";
 /// The health check that is ours, in a Collector without the opamp extension.
 const HEALTH_CHECK: &str = "health_check/opamp_supervisor";
 
+/// A remote layer without a name, for people.
+const NAMELESS: &str = "remote config";
+
 /// How the supervisor hears from this Collector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Contact {
@@ -109,10 +112,10 @@ fn list(diagnostics: &[Diagnostic]) -> String {
 
 impl Composed {
     /// The layers as a person sees them, for checks; the overlay is not among them.
-    pub fn layers(&self) -> Result<Vec<Layer<'_>>, ComposeError> {
+    pub fn layers(&self) -> Result<Vec<Layer<'_>>, Diagnostic> {
         let layers = self.files.iter().filter(|file| file.name != OVERLAY);
         let layers = layers.map(|file| Layer::from_bytes(&file.label, &file.contents));
-        layers.collect::<Result<_, _>>().map_err(|wrong| ComposeError::Unreadable(vec![wrong]))
+        layers.collect()
     }
 
     /// Whether the same files would be read, whatever is in them.
@@ -133,8 +136,29 @@ pub fn require_local_files(agent: &AgentConfig) -> Result<(), ComposeError> {
     composed.refuse_missing(agent)
 }
 
-/// Composes a config from the host's layers and a remote config, if there is one.
+/// One file of a remote config.
+#[derive(Clone, Copy, Debug)]
+pub struct RemoteLayer<'a> {
+    /// What people call it.
+    pub label: &'a str,
+    pub body: &'a [u8],
+}
+
+/// Composes a config from the host's layers and a remote config, if there is one: in name order, the empty
+/// name last.
 pub fn compose(host: &Host<'_>, remote: Option<&AgentConfigMap>) -> Result<Composed, ComposeError> {
+    let map = remote.map(|remote| &remote.config_map);
+    let mut objects: Vec<_> = map.into_iter().flatten().collect();
+    objects.sort_by_key(|(name, _)| (name.is_empty(), *name));
+    let layers = objects.into_iter().map(|(name, object)| RemoteLayer {
+        label: if name.is_empty() { NAMELESS } else { name },
+        body: &object.body,
+    });
+    compose_layers(host, &layers.collect::<Vec<_>>())
+}
+
+/// Composes a config from the host's layers and remote ones in the order given.
+pub fn compose_layers(host: &Host<'_>, remote: &[RemoteLayer<'_>]) -> Result<Composed, ComposeError> {
     let mut composed = Composed::default();
     for (position, entry) in host.agent.config_files.iter().enumerate() {
         match entry {
@@ -176,18 +200,14 @@ impl Composed {
         Ok(())
     }
 
-    /// In name order, the empty name last. One slot is always there, be it empty, so that a first remote
-    /// config changes contents and not the list of files.
-    fn add_remote(&mut self, position: usize, remote: Option<&AgentConfigMap>) {
-        let map = remote.map(|remote| &remote.config_map);
-        let mut objects: Vec<_> = map.into_iter().flatten().collect();
-        objects.sort_by_key(|(name, _)| (name.is_empty(), *name));
-        if objects.is_empty() {
-            self.add(format!("{position:02}-remote-0.yaml"), "remote config", Vec::new());
+    /// One slot is always there, be it empty, so that a first remote config changes contents and not the list
+    /// of files.
+    fn add_remote(&mut self, position: usize, remote: &[RemoteLayer<'_>]) {
+        if remote.is_empty() {
+            self.add(format!("{position:02}-remote-0.yaml"), NAMELESS, Vec::new());
         }
-        for (index, (name, object)) in objects.into_iter().enumerate() {
-            let label = if name.is_empty() { "remote config" } else { name };
-            self.add(format!("{position:02}-remote-{index}.yaml"), label, object.body.clone());
+        for (index, layer) in remote.iter().enumerate() {
+            self.add(format!("{position:02}-remote-{index}.yaml"), layer.label, layer.body.to_owned());
         }
     }
 }
@@ -207,7 +227,7 @@ fn escape(value: &str) -> String {
 }
 
 fn overlay(host: &Host<'_>, layers: &Composed) -> Result<Value, ComposeError> {
-    let layers = layers.layers()?;
+    let layers = layers.layers().map_err(|wrong| ComposeError::Unreadable(vec![wrong]))?;
     let view = View::read(&layers, &Budget::default()).map_err(ComposeError::Unreadable)?;
     let mut names = match view.service_extensions() {
         ServiceExtensions::Absent => Vec::new(),
