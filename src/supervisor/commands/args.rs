@@ -27,10 +27,18 @@ pub struct Args {
 pub enum Command {
     /// Tell how supervisor, Collector, config and server are [exit code 3: it does not run]
     Status(Status),
+    /// Print what the Collector wrote
+    Logs(Logs),
+    /// Print the version
+    Version(Version),
+    /// Print a script that completes commands and options in a shell
+    Completions(Completions),
+    /// Print the manual page, of the program or of one command
+    Man(Man),
 }
 
 /// Which supervisor is meant.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Target {
     /// The running supervisor's socket, instead of the one that --config leads to
     #[arg(long, value_name = "PATH")]
@@ -43,6 +51,35 @@ pub struct Status {
     pub target: Target,
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub output: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Logs {
+    /// How many of the last lines
+    #[arg(short = 'n', long, default_value_t = 100)]
+    pub lines: usize,
+    /// Go on with what is added
+    #[arg(short, long)]
+    pub follow: bool,
+    #[command(flatten)]
+    pub target: Target,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Version {
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Completions {
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Man {
+    #[arg(value_name = "COMMAND")]
+    pub of: Option<String>,
 }
 
 /// How a result is written.

@@ -2,16 +2,22 @@
 //! writes what is to be read to the writer that it is given.
 //!
 //! - [`args`]: the grammar; `place`: which supervisor is meant
-//! - `status`: how it is; `human`: in words
+//! - `status`: how it is; `human`: in words; `logs`: what the Collector wrote
+//! - `about`: version, completions, manual page
 //!
 //! Not here: the running supervisor's end (`control`, `driver`). Called by `bin/opamp-supervisor`.
 
+mod about;
 pub mod args;
 mod human;
+mod logs;
 mod place;
 mod status;
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
 
 use args::{Args, Command, Format};
 
@@ -39,6 +45,15 @@ pub enum CommandError {
     Ask(#[from] AskError),
     #[error(transparent)]
     File(#[from] FsError),
+    #[error(
+        "the Collector's output is passed through to the supervisor's own log (agent.passthrough_logs), which \
+         telemetry.logs.output_paths names"
+    )]
+    PassedThrough,
+    #[error("there is no output of a Collector yet: {} is not there", .0.display())]
+    NoOutput(PathBuf),
+    #[error("there is no command {0:?}; --help lists them")]
+    NoSuchCommand(String),
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
@@ -49,6 +64,7 @@ impl CommandError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) => CONFIG,
+            Self::NoSuchCommand(_) => USAGE,
             Self::Ask(AskError::NotRunning(_)) => NOT_RUNNING,
             Self::Ask(AskError::NotAllowed(_)) => NOT_ALLOWED,
             Self::File(FsError::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
@@ -69,6 +85,10 @@ impl CommandError {
 pub fn run(args: &Args, command: &Command, out: &mut dyn Write) -> Result<u8, CommandError> {
     match command {
         Command::Status(status) => status::run(&args.place(&status.target)?, status.output, out),
+        Command::Logs(logs) => logs::run(&args.place(&logs.target)?, logs, out),
+        Command::Version(version) => about::version(version, out),
+        Command::Completions(completions) => about::completions(completions, out),
+        Command::Man(man) => about::man(man, out),
     }
 }
 

@@ -1,3 +1,5 @@
 //! The commands on the host, as the built binary answers them.
 
+mod about;
+mod logs;
 mod status;
