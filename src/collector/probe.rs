@@ -17,19 +17,27 @@ const MAX_ANSWER: u64 = 4096;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Probe {
     Up,
-    Down { reason: String },
+    /// It says so itself.
+    Down {
+        reason: String,
+    },
+    /// Nobody answers.
+    Silent {
+        reason: String,
+    },
 }
 
 /// Asks once. `path` is the configured one, `/` by default.
 pub async fn probe(address: SocketAddr, path: &str, deadline: Duration) -> Probe {
     let url = format!("http://{address}{path}");
-    let reason = match timeout(deadline, status_of(address, path)).await {
-        Ok(Ok(200..=299)) => return Probe::Up,
-        Ok(Ok(status)) => format!("{url} answers with status {status}"),
-        Ok(Err(error)) => format!("{url} does not answer: {error}"),
-        Err(_) => format!("{url} does not answer within {} ms", deadline.as_millis()),
-    };
-    Probe::Down { reason }
+    match timeout(deadline, status_of(address, path)).await {
+        Ok(Ok(200..=299)) => Probe::Up,
+        Ok(Ok(status)) => Probe::Down { reason: format!("{url} answers with status {status}") },
+        Ok(Err(error)) => Probe::Silent { reason: format!("{url} does not answer: {error}") },
+        Err(_) => {
+            Probe::Silent { reason: format!("{url} does not answer within {} ms", deadline.as_millis()) }
+        }
+    }
 }
 
 async fn status_of(address: SocketAddr, path: &str) -> io::Result<u16> {
@@ -76,7 +84,7 @@ mod tests {
     fn reason(seen: Probe) -> String {
         match seen {
             Probe::Up => "up".to_owned(),
-            Probe::Down { reason } => reason,
+            Probe::Down { reason } | Probe::Silent { reason } => reason,
         }
     }
 

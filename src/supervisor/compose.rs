@@ -163,25 +163,43 @@ pub fn compose_layers(host: &Host<'_>, remote: &[RemoteLayer<'_>]) -> Result<Com
     for (position, entry) in host.agent.config_files.iter().enumerate() {
         match entry {
             ConfigFile::Path(path) => composed.add_local(position, path),
-            ConfigFile::OwnTelemetry => composed.add(
-                format!("{position:02}-own-telemetry.yaml"),
-                "the supervisor's own telemetry layer",
-                own_telemetry(host.agent).to_string().into_bytes(),
-            ),
+            ConfigFile::OwnTelemetry => composed.add_own_telemetry(position, host.agent),
             // What stands here elsewhere is part of the overlay, where nothing can override it.
             ConfigFile::OpampExtension => {}
             ConfigFile::Remote => composed.add_remote(position, remote),
         }
     }
     composed.refuse_missing(host.agent)?;
-    let overlay = overlay(host, &composed)?;
-    composed.add(OVERLAY.to_owned(), "the supervisor's overlay", overlay.to_string().into_bytes());
+    composed.add_overlay(host)?;
+    Ok(composed)
+}
+
+/// What runs when what should run does not: the operator's fallback configs, else nothing but what keeps
+/// management alive.
+pub fn compose_fallback(host: &Host<'_>) -> Result<Composed, ComposeError> {
+    let mut composed = Composed::default();
+    composed.add_own_telemetry(0, host.agent);
+    for (position, path) in (1..).zip(&host.agent.startup_fallback_configs) {
+        composed.add_local(position, path);
+    }
+    composed.add_overlay(host)?;
     Ok(composed)
 }
 
 impl Composed {
     fn add(&mut self, name: String, label: impl Into<String>, contents: Vec<u8>) {
         self.files.push(LiveFile { name, label: label.into(), contents });
+    }
+
+    fn add_own_telemetry(&mut self, position: usize, agent: &AgentConfig) {
+        let layer = own_telemetry(agent).to_string().into_bytes();
+        self.add(format!("{position:02}-own-telemetry.yaml"), "the supervisor's own telemetry layer", layer);
+    }
+
+    fn add_overlay(&mut self, host: &Host<'_>) -> Result<(), ComposeError> {
+        let overlay = overlay(host, self)?.to_string().into_bytes();
+        self.add(OVERLAY.to_owned(), "the supervisor's overlay", overlay);
+        Ok(())
     }
 
     fn add_local(&mut self, position: usize, path: &PathBuf) {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::machine::{Condition, ProcessState};
+use super::machine::{Condition, Mode, ProcessState};
 use crate::wire::proto::ComponentHealth;
 
 /// The Collector's state, and its last word on itself.
@@ -20,6 +20,7 @@ pub struct Health {
     /// The local layers that the config does without, and since when it does.
     left_out: Vec<String>,
     left_out_since: u64,
+    mode: Mode,
 }
 
 /// The component that says which local layers are left out.
@@ -75,6 +76,11 @@ impl Health {
         true
     }
 
+    /// What the Collector runs with is another thing now.
+    pub fn mode(&mut self, mode: Mode) {
+        self.mode = mode;
+    }
+
     /// The Collector was told to read its files again.
     pub const fn reloading(&mut self) {
         self.reloading = true;
@@ -107,7 +113,15 @@ impl Health {
     /// its own.
     #[must_use]
     pub fn tree(&self) -> ComponentHealth {
-        let mut tree = self.of_collector();
+        let mut tree = self.of_process();
+        if let Mode::Safe { why } = &self.mode {
+            // It runs well, and it does not do what it is there for.
+            tree.healthy = false;
+            "StatusPermanentError".clone_into(&mut tree.status);
+            let now =
+                if tree.last_error.is_empty() { String::new() } else { format!("; now {}", tree.last_error) };
+            tree.last_error = format!("safe mode: {why}{now}");
+        }
         if !self.left_out.is_empty() {
             let component = ComponentHealth {
                 status: "StatusRecoverableError".to_owned(),
@@ -120,7 +134,7 @@ impl Health {
         tree
     }
 
-    fn of_collector(&self) -> ComponentHealth {
+    fn of_process(&self) -> ComponentHealth {
         let own = |status: &str, last_error: &str| ComponentHealth {
             healthy: false,
             start_time_unix_nano: self.started,
@@ -217,7 +231,11 @@ mod tests {
         health.said(word(true), 11);
         assert!(health.tree().healthy);
         assert_eq!(health.tree().start_time_unix_nano, 10);
-        let died = ProcessState::Failed { how: "was killed by SIGKILL".into(), retry_in: Duration::ZERO };
+        let died = ProcessState::Failed {
+            how: "was killed by SIGKILL".into(),
+            retry_in: Duration::ZERO,
+            looping: false,
+        };
         health.process(&died, 20);
         let tree = health.tree();
         assert!(!tree.healthy && tree.last_error.contains("SIGKILL"));

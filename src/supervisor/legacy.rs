@@ -7,7 +7,7 @@ use prost::Message;
 use serde::Deserialize;
 
 use super::{
-    journal::{Journal, JournalError, State, StatusRecord, Trial},
+    journal::{Journal, JournalError, Quarantined, State, StatusRecord, Trial},
     machine::{ConfigHash, Outcome},
 };
 use crate::wire::{
@@ -115,8 +115,11 @@ impl Legacy {
                     state.config.live = Some(hash.clone());
                     state.config.last_good = Some(hash.clone());
                 }
-                Some(Outcome::Failed(_) | Outcome::PutOff(_)) => {}
-                Some(Outcome::Applying) | None => state.config.trial = Some(Trial::offered(hash.clone())),
+                Some(Outcome::Failed(why) | Outcome::PutOff(why)) => {
+                    let (hash, why) = (hash.clone(), why.clone());
+                    state.quarantine.push(Quarantined { hash, host: String::new(), why });
+                }
+                Some(Outcome::Applying) | None => state.config.trial = Some(Trial::of(hash.clone())),
             }
             state.config.status = outcome.map(|outcome| StatusRecord { hash, outcome });
         }

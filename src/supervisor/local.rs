@@ -5,9 +5,12 @@
 //! Each session is answered by [`protocol::server`](crate::protocol::server) and what it says is handed to
 //! the driver, tagged with the generation of the process that it can only come from.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::{
@@ -21,7 +24,10 @@ use crate::{
         report::{Part, Report},
         server::{AgentView, Desired, Session},
     },
-    transport::accept::{AgentLink, Listener},
+    transport::{
+        LinkEnd, Patience,
+        accept::{AgentLink, Listener},
+    },
     wire::{
         InstanceUid, ServerCaps,
         proto::{
@@ -32,6 +38,10 @@ use crate::{
 
 /// Updates from the Collector that may wait for the driver.
 const QUEUE: usize = 64;
+
+/// How long a Collector that was heard from may say nothing before it counts as hung (F-68).
+pub(super) const PATIENCE: Patience =
+    Patience { ping_after: Duration::from_secs(5), silent_after: Duration::from_secs(25) };
 
 /// Something the Collector's extension said.
 #[derive(Debug)]
@@ -49,6 +59,10 @@ pub enum Word {
     Health(ComponentHealth),
     EffectiveConfig(EffectiveConfig),
     Components(AvailableComponents),
+    /// It was heard from, and does not answer any more.
+    Silent {
+        why: String,
+    },
     /// The session is over; `goodbye` tells whether the extension said so.
     Gone {
         goodbye: bool,
@@ -135,6 +149,7 @@ struct Ended {
 
 async fn converse(mut link: AgentLink, from: Tagged, mut newest: watch::Receiver<u64>) {
     let mine = from.session;
+    link.set_patience(PATIENCE);
     let ended = tokio::select! {
         ended = answer(&mut link, &from) => ended,
         _ = newest.wait_for(|newest| *newest != mine) => Ended { goodbye: false },
@@ -155,6 +170,11 @@ async fn answer(link: &mut AgentLink, from: &Tagged) -> Ended {
             Ok(message) => message,
             Err(error) => {
                 tracing::debug!(%error, "the Collector's opamp extension is gone");
+                if matches!(error, LinkEnd::Silent { .. }) {
+                    let why = format!("has not answered for {} s", PATIENCE.silent_after.as_secs());
+                    // If the driver is gone, nobody wants to know.
+                    let _ = from.say(Word::Silent { why }).await;
+                }
                 return Ended { goodbye: false };
             }
         };

@@ -11,7 +11,7 @@
 //! - [`local`]: the OpAMP endpoint for the Collector's own extension
 //! - [`health`], [`agent`]: what the server is told
 //! - [`journal`]: the one truth on disk; `record` is what its content means, `legacy` what the established
-//!   supervisor left
+//!   supervisor left, `host_key` what failures are remembered together with
 //! - [`target`]: the server as something to dial; `passthrough`: the Collector's lines in the supervisor's log
 //!
 //! Not here: how bytes travel (`transport`), what a Collector is (`collector`), system calls (`os`).
@@ -25,6 +25,7 @@ pub mod config;
 pub mod control;
 mod driver;
 pub mod health;
+mod host_key;
 pub mod journal;
 mod legacy;
 pub mod live;

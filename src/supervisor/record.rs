@@ -3,23 +3,98 @@
 
 use super::{
     control::{ConfigStatus, LastOutcome, hex},
-    journal::{AgentRecord, State, StatusRecord, Trial},
-    machine::{ConfigHash, Outcome, Past, Running},
+    journal::{AgentRecord, ConfigState, Phase, Previous, Quarantined, State, StatusRecord, Trial},
+    machine::{ConfigHash, Machine, Outcome, Past},
 };
 use crate::{
     collector::{binary::BinaryIdentity, bootstrap::Facts},
     wire::proto::{RemoteConfigStatus, RemoteConfigStatuses},
 };
 
-/// What the machine continues with. The config that failed last is not tried again just because it is offered
-/// again; one that was only put off is still the offer at work.
-pub(super) fn past(state: &State) -> Past {
-    let failed = match &state.config.status {
-        Some(StatusRecord { hash, .. }) if unfinished_offer(state).as_ref() == Some(hash) => None,
-        Some(StatusRecord { hash, outcome: Outcome::Failed(why) }) => Some((hash.clone(), why.clone())),
-        _ => None,
+/// Lives of the supervisor that may end while one offer is in one phase; the next one gives it up (F-106).
+const LIVES: u32 = 2;
+/// Failures that are remembered, those on earlier binaries and layers included.
+const FAILURES: usize = 64;
+
+/// What the machine continues with, on a host with this digest.
+pub(super) fn past(state: &State, host: &str, fallback: bool) -> Past {
+    let here = state.quarantine.iter().filter(|failed| failed.host.is_empty() || failed.host == host);
+    Past {
+        live: state.config.live.clone(),
+        last_good: state.config.last_good.clone(),
+        previous: state.config.previous.as_ref().map(|previous| previous.hash.clone()),
+        quarantine: here.map(|failed| (failed.hash.clone(), failed.why.clone())).collect(),
+        paused: state.paused,
+        fallback,
+    }
+}
+
+/// What the machine holds, on a host with this digest.
+pub(super) fn follow(state: &mut State, machine: &Machine, host: &str) {
+    let config = &mut state.config;
+    if config.live != *machine.live() {
+        config.watched = 1;
+    }
+    config.live.clone_from(machine.live());
+    config.last_good.clone_from(machine.last_good());
+    config.previous = machine.previous().clone().map(|hash| Previous { hash });
+    if config.live == config.last_good {
+        config.watched = 0;
+    }
+    state.paused = machine.is_paused();
+    let known = machine.quarantined();
+    let elsewhere = |failed: &Quarantined| !failed.host.is_empty() && failed.host != host;
+    state.quarantine.retain(elsewhere);
+    let here = known.iter().map(|(hash, why)| (hash.clone(), host.to_owned(), why.clone()));
+    state.quarantine.extend(here.map(|(hash, host, why)| Quarantined { hash, host, why }));
+    let excess = state.quarantine.len().saturating_sub(FAILURES);
+    state.quarantine.drain(..excess);
+}
+
+/// A new life of the supervisor watches the live config; says whether that is to be made durable.
+pub(super) fn watches(state: &mut State) -> bool {
+    let config = &mut state.config;
+    let watches = config.live.is_some() && config.live != config.last_good;
+    config.watched = if watches { config.watched.saturating_add(1) } else { 0 };
+    watches
+}
+
+/// The config over which earlier lives of the supervisor ended, again and again, with the reason (F-106).
+pub(super) fn condemned(state: &State) -> Option<(ConfigHash, String)> {
+    let doing = |phase| match phase {
+        Phase::Checking => "while it was checked",
+        Phase::Proving => "while the Collector was switched to it",
     };
-    Past { live: state.config.live.clone(), last_good: state.config.last_good.clone(), failed }
+    let (hash, what) = match &state.config {
+        ConfigState { trial: Some(trial), .. } if trial.entered() >= LIVES => {
+            (&trial.hash, doing(trial.phase))
+        }
+        ConfigState { live: Some(live), watched, .. } if *watched >= LIVES => {
+            (live, "while it was on probation")
+        }
+        _ => return None,
+    };
+    Some((hash.clone(), format!("the supervisor itself ended {LIVES} times {what}; it is not tried again")))
+}
+
+/// The supervisor ends as it was asked to: nobody died over the offer at work.
+pub(super) fn calm(state: &mut State) {
+    if let Some(trial) = &mut state.config.trial {
+        trial.entries.clear();
+    }
+    state.config.watched = 0;
+}
+
+/// The Collector is about to be switched to the offer at work.
+pub(super) fn armed(state: &mut State, hash: &ConfigHash) {
+    enter(state, hash, Phase::Proving);
+}
+
+fn enter(state: &mut State, hash: &ConfigHash, phase: Phase) {
+    let same = state.config.trial.take().filter(|trial| trial.hash == *hash);
+    let mut trial = same.unwrap_or_else(|| Trial::of(hash.clone()));
+    trial.enter(phase);
+    state.config.trial = Some(trial);
 }
 
 /// Configs without a body are not known any more: with no status of theirs, the server sends them again.
@@ -30,6 +105,7 @@ pub(super) fn forget_lost(state: &mut State, stored: impl Fn(&ConfigHash) -> boo
     let gone = |hash: &ConfigHash| lost.contains(hash);
     config.trial.take_if(|trial| gone(&trial.hash));
     config.last_good.take_if(|hash| gone(hash));
+    config.previous.take_if(|previous| previous.hash.as_ref().is_some_and(gone));
     if config.live.as_ref().is_some_and(gone) {
         config.live.clone_from(&config.last_good);
     }
@@ -42,25 +118,15 @@ pub(super) fn unfinished_offer(state: &State) -> Option<ConfigHash> {
     state.config.trial.as_ref().map(|trial| trial.hash.clone())
 }
 
-/// Notes how it went with a config, and which one is in force after that.
-pub(super) fn outcome(state: &mut State, hash: &ConfigHash, outcome: Outcome, live: &Running) {
-    let config = &mut state.config;
-    config.live.clone_from(live);
+/// Notes how it went with a config.
+pub(super) fn outcome(state: &mut State, hash: &ConfigHash, outcome: Outcome) {
     match &outcome {
-        Outcome::Applying => config.trial = Some(Trial::offered(hash.clone())),
-        // Tried again, at the latest by the next supervisor.
-        Outcome::PutOff(_) => {
-            config.trial.get_or_insert_with(|| Trial::offered(hash.clone()));
-        }
-        Outcome::Applied => config.trial = None,
-        Outcome::Failed(_) => config.trial = None,
+        Outcome::Applying => enter(state, hash, Phase::Checking),
+        // Tried again, at the latest by the next supervisor; nobody died over it.
+        Outcome::PutOff(_) => state.config.trial = Some(Trial::of(hash.clone())),
+        Outcome::Applied | Outcome::Failed(_) => state.config.trial = None,
     }
-    config.status = Some(StatusRecord { hash: hash.clone(), outcome });
-}
-
-/// A config has proven itself for good.
-pub(super) fn committed(state: &mut State, hash: &ConfigHash) {
-    state.config.last_good = Some(hash.clone());
+    state.config.status = Some(StatusRecord { hash: hash.clone(), outcome });
 }
 
 /// The status as the server is told it; before the first config it is UNSET.
@@ -121,13 +187,19 @@ fn on_disk(facts: &Facts) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::wire::InstanceUid;
+    use std::time::Duration;
 
-    /// With the config in force that the machine would name.
+    use super::*;
+    use crate::{
+        supervisor::machine::{ReloadRule, Rollback, Settings},
+        wire::InstanceUid,
+    };
+
     fn note(state: &mut State, hash: &ConfigHash, ended: Outcome) {
-        let live = if ended == Outcome::Applied { Some(hash.clone()) } else { state.config.live.clone() };
-        outcome(state, hash, ended, &live);
+        if ended == Outcome::Applied {
+            state.config.live = Some(hash.clone());
+        }
+        outcome(state, hash, ended);
     }
 
     #[test]
@@ -142,11 +214,8 @@ mod tests {
         note(&mut state, &b, Outcome::Failed("no".into()));
         let told = remote_config_status(&state);
         assert_eq!((told.last_remote_config_hash, told.error_message), (vec![0xbb], "no".to_owned()));
-        assert_eq!(state.config.live, Some(a.clone()), "a failure leaves what runs");
-        assert_eq!(past(&state).last_good, None, "applied is not yet proven for good");
-        committed(&mut state, &a);
-        assert_eq!(past(&state).last_good, Some(a));
-        assert_eq!((unfinished_offer(&state), past(&state).failed), (None, Some((b, "no".into()))));
+        assert_eq!(state.config.live, Some(a), "a failure leaves what runs");
+        assert_eq!(unfinished_offer(&state), None);
     }
 
     #[test]
@@ -157,7 +226,55 @@ mod tests {
         note(&mut state, &a, Outcome::PutOff("the disk is full".into()));
         assert_eq!(remote_config_status(&state).status, RemoteConfigStatuses::Failed as i32);
         let again: State = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
-        assert_eq!((unfinished_offer(&again), past(&again).failed), (Some(a), None));
+        assert_eq!((unfinished_offer(&again), past(&again, "", false).quarantine), (Some(a), vec![]));
+    }
+
+    #[test]
+    fn a_failure_counts_on_the_host_that_it_was_seen_on() {
+        let mut state = State::new(InstanceUid::from_bytes([1; 16]));
+        let failed = |number: u8, host: &str| Quarantined {
+            hash: ConfigHash(vec![number]),
+            host: host.into(),
+            why: "no".into(),
+        };
+        state.quarantine = vec![failed(1, ""), failed(2, "here"), failed(3, "elsewhere")];
+        let machine = |state: &State, host| {
+            let settings = Settings {
+                first_health: Duration::ZERO,
+                probation: Duration::ZERO,
+                stop_grace: Duration::ZERO,
+                reload: ReloadRule::Never,
+                rollback: Rollback::Automatic,
+            };
+            Machine::new(settings, past(state, host, false), 1)
+        };
+        let known = |host| machine(&state, host).quarantined().iter().map(|(hash, _)| hash.0[0]).collect();
+        let here: Vec<u8> = known("here");
+        assert_eq!((here, known("elsewhere")), (vec![1, 2], vec![1, 3]));
+        let before = machine(&state, "here");
+        follow(&mut state, &before, "here");
+        let hosts: Vec<_> = state.quarantine.iter().map(|failed| (failed.hash.0[0], &*failed.host)).collect();
+        assert_eq!(hosts, [(3, "elsewhere"), (1, "here"), (2, "here")]);
+    }
+
+    #[test]
+    fn f_106_the_third_life_gives_up_what_two_ended_over() {
+        let mut state = State::new(InstanceUid::from_bytes([1; 16]));
+        let a = ConfigHash(vec![0xaa]);
+        for life in 1..=2 {
+            assert_eq!(condemned(&state), None, "life {life}");
+            outcome(&mut state, &a, Outcome::Applying);
+            armed(&mut state, &a);
+        }
+        assert!(condemned(&state).unwrap().1.contains("2 times while the Collector was switched to it"));
+        calm(&mut state);
+        assert_eq!(condemned(&state), None, "an end that was asked for does not count");
+
+        outcome(&mut state, &a, Outcome::Applied);
+        (state.config.live, state.config.watched) = (Some(a.clone()), 1);
+        assert_eq!(condemned(&state), None);
+        assert!(watches(&mut state), "the second life");
+        assert_eq!(condemned(&state).map(|(hash, _)| hash), Some(a));
     }
 
     #[test]

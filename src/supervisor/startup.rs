@@ -13,11 +13,12 @@ use super::{
     config::SupervisorConfig,
     control,
     driver::{Driver, Parts, free_port},
+    host_key::host_key,
     journal::{Journal, JournalError, Opened, State},
     legacy::Legacy,
     live::Live,
     local::Endpoint,
-    machine::{Machine, ReloadRule, Settings},
+    machine::{Machine, ReloadRule, Rollback, Settings},
     owned::{OwnedKey, refuse_owned},
     record,
     target::{self, TargetError},
@@ -117,7 +118,9 @@ pub async fn run(config: SupervisorConfig) -> Result<(), StartError> {
     let contact = contact(facts.as_ref(), listener.endpoint());
     let idle = idle(facts.as_ref(), &mut binary);
     let (client, notices) = start.connect(target)?;
-    let machine = start.machine(&contact)?;
+    let sha256 = start.state.agent.as_ref().map(|agent| agent.sha256.as_str());
+    let host = host_key(&start.config.agent, sha256);
+    let machine = start.machine(&contact, &host)?;
     let live = Live::open(&start.storage.join("live")).map_err(StartError::Storage)?;
     let Start { config, storage, journal, state } = start;
     let components = facts.as_ref().map(|facts| facts.components.clone());
@@ -130,6 +133,7 @@ pub async fn run(config: SupervisorConfig) -> Result<(), StartError> {
         journal,
         state,
         machine,
+        host,
         binary,
         facts,
         components,
@@ -200,7 +204,7 @@ impl Start {
         }
     }
 
-    fn machine(&self, contact: &Contact) -> Result<Machine, StartError> {
+    fn machine(&self, contact: &Contact, host: &str) -> Result<Machine, StartError> {
         let agent = &self.config.agent;
         let reload = match (agent.use_hup_config_reload, contact) {
             (Some(false), _) | (_, Contact::Process) => ReloadRule::Never,
@@ -211,8 +215,10 @@ impl Start {
             probation: PROBATION,
             stop_grace: STOP_GRACE,
             reload,
+            rollback: if agent.automatic_config_rollback { Rollback::Automatic } else { Rollback::Never },
         };
-        Ok(Machine::new(settings, record::past(&self.state), seed()?))
+        let fallback = !agent.startup_fallback_configs.is_empty();
+        Ok(Machine::new(settings, record::past(&self.state, host, fallback), seed()?))
     }
 
     fn connect(

@@ -29,7 +29,7 @@ use tokio_tungstenite::{
 
 use super::{
     Limits, LinkEnd,
-    frames::{self, Frames, Io},
+    frames::{self, Frames, Io, Patience},
 };
 use crate::wire::{
     DEFAULT_PATH,
@@ -158,6 +158,11 @@ pub struct AgentLink {
 }
 
 impl AgentLink {
+    /// How long this agent may say nothing.
+    pub const fn set_patience(&mut self, patience: Patience) {
+        self.frames.patience = patience;
+    }
+
     /// The next message. May be cancelled and called again.
     pub async fn recv(&mut self) -> Result<AgentToServer, LinkEnd> {
         self.frames.recv().await

@@ -20,10 +20,21 @@ use tokio_tungstenite::{
 use super::{Limits, LinkEnd};
 use crate::wire::frame::{self, FrameError};
 
-/// A ping goes out after this long without a frame from the peer.
-const PING_AFTER: Duration = Duration::from_secs(30);
-/// A peer that has sent nothing for this long is gone.
-const SILENT_AFTER: Duration = Duration::from_secs(60);
+/// How long a peer may say nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// A ping goes out after this long without a frame from it.
+    pub ping_after: Duration,
+    /// One that has sent nothing for this long is gone.
+    pub silent_after: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { ping_after: Duration::from_secs(30), silent_after: Duration::from_secs(60) }
+    }
+}
+
 /// The closing handshake, and a send to a peer that does not read, may take this long.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 const SEND_WITHIN: Duration = Duration::from_secs(10);
@@ -48,13 +59,14 @@ pub(super) fn config(limits: Limits) -> WebSocketConfig {
 pub(super) struct Frames {
     socket: Socket,
     limits: Limits,
+    pub(super) patience: Patience,
     last_heard: Instant,
     pinged: bool,
 }
 
 impl Frames {
     pub(super) fn new(socket: Socket, limits: Limits) -> Self {
-        Self { socket, limits, last_heard: Instant::now(), pinged: false }
+        Self { socket, limits, patience: Patience::default(), last_heard: Instant::now(), pinged: false }
     }
 
     /// Sends one message, unless it is over the limit (C-LM-05).
@@ -66,11 +78,14 @@ impl Frames {
     /// The next message. May be cancelled and called again.
     pub(super) async fn recv<M: prost::Message + Default>(&mut self) -> Result<M, LinkEnd> {
         loop {
-            let due = self.last_heard + if self.pinged { SILENT_AFTER } else { PING_AFTER };
+            let Patience { ping_after, silent_after } = self.patience;
+            let due = self.last_heard + if self.pinged { silent_after } else { ping_after };
             let next = tokio::time::timeout_at(due, self.socket.next()).await;
             let Ok(next) = next else {
                 if self.pinged {
-                    return Err(LinkEnd::Silent { seconds: (SILENT_AFTER - PING_AFTER).as_secs() });
+                    return Err(LinkEnd::Silent {
+                        seconds: silent_after.saturating_sub(ping_after).as_secs(),
+                    });
                 }
                 self.pinged = true;
                 self.put(Frame::Ping(Default::default())).await?;

@@ -149,11 +149,12 @@ async fn f_89_without_a_server_the_collector_runs_and_the_supervisor_waits() {
     let supervisor = host.start();
     let ready = async {
         let mut tick = tokio::time::interval(std::time::Duration::from_millis(10));
-        while !host.events().iter().any(|event| event.contains("ready")) {
+        let runs = || host.events().iter().any(|event| event.contains("ready"));
+        while !runs() || !host.log().contains("127.0.0.1:9") {
             tick.tick().await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(30), ready).await.expect("the Collector runs");
-    assert!(host.log().contains("127.0.0.1:9"), "{}", host.log());
+    let ready = tokio::time::timeout(std::time::Duration::from_secs(30), ready).await;
+    ready.expect("the Collector runs, and the log says that the server cannot be reached");
     assert!(supervisor.stop().await.success());
 }

@@ -87,6 +87,10 @@ pub struct AgentConfig {
     /// Absent: SIGHUP when only contents changed, restart otherwise.
     pub use_hup_config_reload: Option<bool>,
     pub validate_config: bool,
+    /// Whether a config that fails after the switch is undone.
+    pub automatic_config_rollback: bool,
+    /// Layers to run while the server was never reached and nothing of it is stored.
+    pub startup_fallback_configs: Vec<PathBuf>,
     /// The layers in their order, each special one present.
     pub config_files: Vec<ConfigFile>,
     /// Whether a local layer that cannot be read is an error; else it is left out, and said.

@@ -9,15 +9,18 @@ use super::{
 };
 use crate::{
     collector::validate::{VALIDATE_DEADLINE, print_config},
-    os::child::{Exit, Signal},
+    os::{
+        child::{Exit, Signal, SpawnError},
+        fs::FsError,
+    },
     supervisor::{
         check::Refusal,
         compose::{ComposeError, Contact},
         local::{Heard, Word},
         machine::{
-            CheckToken, ConfigHash, Effect, Generation, Input, Outcome, ProcessState, Running, Verdict,
+            Blame, CheckToken, ConfigHash, Effect, Generation, Input, Layers, Mode, ProcessState, Running,
+            Verdict,
         },
-        record,
     },
     wire::proto::{AgentConfigMap, AgentConfigObject, AgentRemoteConfig, EffectiveConfig},
 };
@@ -27,13 +30,17 @@ impl Driver {
         while let Some(effect) = self.parts.machine.poll_effect() {
             match effect {
                 Effect::Check { token, config } => self.check(token, config),
-                Effect::Spawn { generation, config } => self.spawn(generation, &config),
+                Effect::Arm { config } => self.arm(&config),
+                Effect::Spawn { generation, layers } => self.spawn(generation, &layers),
                 Effect::Reload { generation, config } => self.reload(generation, &config),
                 Effect::Stop { .. } => self.signal(Signal::SIGTERM),
                 Effect::Kill { .. } => self.signal(Signal::SIGKILL),
                 Effect::Status { config, outcome } => self.status(&config, outcome),
                 Effect::Committed { config } => self.committed(&config),
+                Effect::Restored => self.restored(),
+                Effect::Paused(paused) => self.paused(paused),
                 Effect::Process(state) => self.process(&state),
+                Effect::Mode(mode) => self.mode(mode),
                 Effect::Finished => self.finished = true,
             }
         }
@@ -45,7 +52,8 @@ impl Driver {
             Err(why) => return self.tell(Input::Checked { token, verdict: Verdict::Unable(why) }),
         };
         let contact = self.current.as_ref().map(|current| current.contact.clone());
-        let first = self.compose(&Some(config), Some(&body), contact.unwrap_or_else(|| self.fresh_contact()));
+        let layers = Layers::Config(Some(config));
+        let first = self.compose(&layers, Some(&body), contact.unwrap_or_else(|| self.fresh_contact()));
         if let (Ok(first), Some(current)) = (&first, &self.current)
             && first.composed == current.composed
         {
@@ -55,7 +63,7 @@ impl Driver {
             Ok(prepared) => prepared,
             Err(error) => {
                 // What is wrong with the host's own layers says nothing about the offered config.
-                let verdict = match self.compose(&None, None, self.parts.contact.clone()) {
+                let verdict = match self.compose(&Layers::Config(None), None, self.parts.contact.clone()) {
                     Ok(_) => Verdict::Refused(error.to_string()),
                     Err(own) => Verdict::Unable(own.to_string()),
                 };
@@ -83,7 +91,7 @@ impl Driver {
     /// A config that differs from what runs, with a contact of its own where its proof needs one.
     fn refreshed(&self, prepared: Prepared, body: &AgentRemoteConfig) -> Result<Prepared, ComposeError> {
         match prepared.contact {
-            Contact::HealthCheck { .. } => self.compose(&prepared.config, Some(body), self.fresh_contact()),
+            Contact::HealthCheck { .. } => self.compose(&prepared.layers, Some(body), self.fresh_contact()),
             Contact::Extension { .. } | Contact::Process => Ok(prepared),
         }
     }
@@ -96,15 +104,15 @@ impl Driver {
         }
     }
 
-    /// Puts the files of a config in place: as they were checked, as they are, or made anew.
-    fn put(&mut self, config: &Running) -> Result<Prepared, String> {
-        let of = |prepared: &&Prepared| prepared.config == *config;
+    /// Puts the files of these layers in place: as they were checked, as they are, or made anew.
+    fn put(&mut self, layers: &Layers) -> Result<Prepared, NotPut> {
+        let of = |prepared: &&Prepared| prepared.layers == *layers;
         let known = self.candidate.as_ref().filter(of).or_else(|| self.current.as_ref().filter(of)).cloned();
         let prepared = match known {
             Some(prepared) => prepared,
-            None => self.prepare(config, self.fresh_contact()).map_err(|error| error.to_string())?,
+            None => self.prepare(layers, self.fresh_contact())?,
         };
-        self.parts.live.put(&prepared.composed).map_err(|error| error.to_string())?;
+        self.parts.live.put(&prepared.composed)?;
         self.say_what_is_left_out(&prepared);
         self.current = Some(prepared.clone());
         Ok(prepared)
@@ -125,24 +133,26 @@ impl Driver {
         self.report_health();
     }
 
-    fn spawn(&mut self, generation: Generation, config: &Running) {
+    fn spawn(&mut self, generation: Generation, layers: &Layers) {
         self.generation = generation;
         self.parts.endpoint.expect(generation);
-        if let Err(why) = self.try_spawn(generation, config) {
-            let why = format!("cannot be started: {why}");
-            self.tell(Input::SpawnFailed { generation, why });
+        if let Err(error) = self.try_spawn(generation, layers) {
+            // Layers that cannot be composed are of no use; a binary that does not start says nothing of them.
+            let blame = if matches!(error, NotStarted::NotPut(_)) { Blame::Host } else { Blame::Outside };
+            let why = format!("cannot be started: {error}");
+            self.tell(Input::SpawnFailed { generation, why, blame });
         }
     }
 
-    fn try_spawn(&mut self, generation: Generation, config: &Running) -> Result<(), String> {
-        let prepared = self.put(config)?;
+    fn try_spawn(&mut self, generation: Generation, layers: &Layers) -> Result<(), NotStarted> {
+        let prepared = self.put(layers)?;
         let configs = self.parts.live.configs(&prepared.composed);
         let spec = self.parts.binary.spec().args(self.parts.binary.run_args(&configs.as_configs()));
         let log = self.parts.storage.join("logs").join("agent.log");
         let output =
             if self.parts.config.agent.passthrough_logs { Output::Passthrough } else { Output::File(&log) };
-        let mut collector = Collector::start(&spec, output).map_err(|error| error.to_string())?;
-        tracing::info!(pid = collector.pid(), config = %name(config), "the Collector runs");
+        let mut collector = Collector::start(&spec, output)?;
+        tracing::info!(pid = collector.pid(), config = %name(layers), "the Collector runs");
         self.write_down(&collector);
         self.watches += 1;
         collector.watch(&prepared.contact, generation, self.watches, self.probes.0.clone());
@@ -151,9 +161,10 @@ impl Driver {
     }
 
     fn reload(&mut self, generation: Generation, config: &Running) {
-        match self.put(config) {
+        let layers = Layers::Config(config.clone());
+        match self.put(&layers) {
             Ok(prepared) => {
-                tracing::info!(config = %name(config), "the Collector reads its config again (SIGHUP)");
+                tracing::info!(config = %name(&layers), "the Collector reads its config again (SIGHUP)");
                 self.health.reloading();
                 self.signal(Signal::SIGHUP);
                 self.watches += 1;
@@ -162,7 +173,7 @@ impl Driver {
                 }
             }
             Err(why) => {
-                let why = format!("its files cannot be written: {why}");
+                let why = format!("its files cannot be put in place: {why}");
                 self.tell(Input::SwitchFailed { why });
             }
         }
@@ -185,39 +196,8 @@ impl Driver {
         self.tell(Input::Exited { generation, how, blame });
     }
 
-    /// Durable first, said second.
-    fn status(&mut self, config: &ConfigHash, outcome: Outcome) {
-        // While the host stays as it is, each try ends the same way; that is written and logged once.
-        let known = self.parts.state.config.status.as_ref();
-        let repeated = known.is_some_and(|known| known.hash == *config && known.outcome == outcome);
-        if repeated && matches!(outcome, Outcome::PutOff(_)) {
-            return self.report_status();
-        }
-        match &outcome {
-            Outcome::Applying => {}
-            Outcome::Applied => tracing::info!(%config, "the config is applied"),
-            Outcome::Failed(why) | Outcome::PutOff(why) => {
-                tracing::error!(%config, "the config failed: {why}");
-            }
-        }
-        let ended = outcome != Outcome::Applying;
-        record::outcome(&mut self.parts.state, config, outcome, self.parts.machine.live());
-        self.save();
-        if ended {
-            self.tidy();
-        }
-        self.report_status();
-    }
-
-    fn committed(&mut self, config: &ConfigHash) {
-        tracing::info!(%config, "the config has proven itself");
-        record::committed(&mut self.parts.state, config);
-        self.save();
-        self.tidy();
-    }
-
     /// Removes the bodies of configs that nothing refers to any more.
-    fn tidy(&self) {
+    pub(super) fn tidy(&self) {
         let mut keep = self.parts.state.configs();
         keep.extend(self.parts.machine.at_work().cloned());
         if let Err(error) = self.parts.journal.configs.keep_only(&keep) {
@@ -234,10 +214,18 @@ impl Driver {
         }
     }
 
-    pub(super) fn save(&mut self) {
-        if let Err(error) = self.parts.journal.commit(&self.parts.state) {
-            tracing::error!(%error, "the journal cannot be written; what happens now is forgotten at a restart");
+    fn mode(&mut self, mode: Mode) {
+        match &mode {
+            Mode::Normal => tracing::info!("the Collector runs what it should again"),
+            Mode::Unreached => tracing::warn!(
+                "the server was never reached: the Collector runs agent.startup_fallback_configs until it is"
+            ),
+            Mode::Safe { why } => {
+                tracing::error!("safe mode, the last good config is tried again each minute: {why}")
+            }
         }
+        self.health.mode(mode);
+        self.report_health();
     }
 
     fn process(&mut self, state: &ProcessState) {
@@ -276,8 +264,30 @@ fn effective(text: String) -> EffectiveConfig {
     EffectiveConfig { config_map: Some(AgentConfigMap { config_map }) }
 }
 
-fn name(config: &Running) -> String {
-    config.as_ref().map_or_else(|| "the host's own".to_owned(), ToString::to_string)
+fn name(layers: &Layers) -> String {
+    match layers {
+        Layers::Config(Some(hash)) => hash.to_string(),
+        Layers::Config(None) => "the host's own".to_owned(),
+        Layers::Fallback => "fallback".to_owned(),
+    }
+}
+
+/// Files could not be put in place.
+#[derive(Debug, thiserror::Error)]
+enum NotPut {
+    #[error(transparent)]
+    Compose(#[from] ComposeError),
+    #[error(transparent)]
+    Write(#[from] FsError),
+}
+
+/// There is no process.
+#[derive(Debug, thiserror::Error)]
+enum NotStarted {
+    #[error(transparent)]
+    NotPut(#[from] NotPut),
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
 }
 
 /// A port that was free a moment ago.

@@ -26,6 +26,8 @@ pub(super) enum Happening {
     /// An administrator on this host asks for something.
     Asked(Asked),
     Timer,
+    /// What could not be written is tried again.
+    SaveAgain,
     /// The watchdog wants to hear from the main loop.
     SignOfLife,
 }
@@ -43,6 +45,7 @@ impl Driver {
             Happening::Notice(notice) => self.noticed(notice),
             Happening::Asked(asked) => self.requested(asked),
             Happening::Timer => self.parts.machine.handle_timeout(clock::boottime()),
+            Happening::SaveAgain => self.save_again(),
             Happening::SignOfLife => self.announcer.alive(),
         }
     }
@@ -84,6 +87,10 @@ impl Driver {
             }
             Word::EffectiveConfig(config) => self.parts.client.update(Update::EffectiveConfig(config)),
             Word::Components(components) => self.learn_components(&components),
+            Word::Silent { why } => {
+                tracing::error!("the Collector {why}; it is stopped and started again");
+                self.tell(Input::Silent { generation, why });
+            }
             Word::Gone { goodbye } => {
                 tracing::debug!(goodbye, "the Collector's opamp extension hung up");
             }
@@ -105,7 +112,7 @@ impl Driver {
         if let Some(facts) = &mut self.parts.facts {
             facts.components = all.clone();
             record::learn_more(&mut self.parts.state, facts);
-            self.save();
+            self.save_or_later();
         }
         self.parts.components = Some(all);
     }
@@ -132,6 +139,11 @@ impl Driver {
     fn asked(&mut self, event: Event) {
         match event {
             Event::RemoteConfig(offer) => self.offered(offer),
+            Event::Restart if self.parts.machine.is_paused() => {
+                tracing::warn!(
+                    "management is paused on the host: a restart command of the server is ignored"
+                );
+            }
             Event::Restart => {
                 tracing::info!("the server asks for a restart of the Collector");
                 self.tell(Input::Restart);
@@ -139,7 +151,7 @@ impl Driver {
             Event::InstanceUid(uid) => {
                 tracing::info!(%uid, "the server gave this agent another instance uid");
                 self.parts.state.instance_uid = uid;
-                self.save();
+                self.save_or_later();
                 self.describe();
                 self.current = None;
                 self.tell(Input::Restart);
@@ -152,6 +164,7 @@ impl Driver {
             Event::Synced => {
                 tracing::info!(endpoint = %self.parts.config.server.endpoint, "connected to the server");
                 self.server_changed(None);
+                self.tell(Input::ServerReached);
             }
             // Never in part either: an offer without a certificate must not weaken server.tls.
             Event::ConnectionSettings(_) => tracing::warn!(

@@ -11,6 +11,7 @@
 //!
 //! - `happenings`: what can happen, and what the machine is told about it
 //! - `effects`: doing what the machine asks for
+//! - `keeping`: making durable what happened, and saying it only then
 //! - `announce`: what a service manager is told
 //! - `process`: the running Collector: its output, its end, its watch
 //! - `requests`: what administrators on this host ask for
@@ -20,30 +21,35 @@
 mod announce;
 mod effects;
 mod happenings;
+mod keeping;
 mod offers;
 mod process;
 mod requests;
 
 use std::{path::PathBuf, time::Duration};
 
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, sleep_until},
+};
 
 use announce::Announcer;
 pub(super) use effects::free_port;
 use happenings::Happening;
+use keeping::Unsaved;
 use process::Collector;
 
 use super::{
     agent,
     check::Check,
-    compose::{ComposeError, Composed, Contact, Host, Idle, compose},
+    compose::{ComposeError, Composed, Contact, Host, Idle, compose, compose_fallback},
     config::SupervisorConfig,
     control::Asked,
     health::Health,
     journal::{Journal, State},
     live::Live,
     local::{Endpoint, Heard},
-    machine::{CheckToken, Generation, Input, Machine, Running, Verdict},
+    machine::{CheckToken, Generation, Input, Layers, Machine, Verdict},
     record,
 };
 use crate::{
@@ -60,6 +66,8 @@ pub(super) struct Parts {
     pub journal: Journal,
     pub state: State,
     pub machine: Machine,
+    /// What the host adds to every config, as failures are remembered with it.
+    pub host: String,
     pub binary: Binary,
     pub facts: Option<Facts>,
     pub components: Option<Components>,
@@ -76,7 +84,7 @@ pub(super) struct Parts {
 /// A config whose files are made.
 #[derive(Clone, Debug)]
 struct Prepared {
-    config: Running,
+    layers: Layers,
     composed: Composed,
     contact: Contact,
 }
@@ -110,6 +118,8 @@ pub(super) struct Driver {
     /// Since when there is one, or none.
     server_since: u64,
     started: u64,
+    /// What is not on disk yet.
+    unsaved: Option<Unsaved>,
     /// Grows with each life of a config that is watched from here.
     watches: u64,
 }
@@ -133,6 +143,7 @@ impl Driver {
             away: Some("not connected yet".to_owned()),
             server_since: wall_nanos(),
             started: wall_nanos(),
+            unsaved: None,
             watches: 0,
         }
     }
@@ -140,7 +151,6 @@ impl Driver {
     /// Runs until the Collector was stopped on request; then says goodbye to the server.
     pub(super) async fn run(mut self) {
         self.introduce();
-        self.tell(Input::Start);
         self.take_up_unfinished();
         self.announcer.ready();
         while !self.finished {
@@ -152,6 +162,7 @@ impl Driver {
             let happening = self.next().await;
             self.happened(happening).await;
         }
+        self.leave_calmly();
         self.parts.client.shutdown(self.parts.notices).await;
         tracing::info!("stopped");
     }
@@ -172,6 +183,12 @@ impl Driver {
                 None => std::future::pending::<Exit>().await,
             }
         };
+        let save_again = async {
+            match &self.unsaved {
+                Some(unsaved) => sleep_until(unsaved.again).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             signal = self.parts.signals.next() => Happening::Signal(signal),
@@ -182,6 +199,7 @@ impl Driver {
             Some(notice) = self.parts.notices.recv() => Happening::Notice(notice),
             Some(asked) = self.parts.asked.recv() => Happening::Asked(asked),
             () = timer => Happening::Timer,
+            () = save_again => Happening::SaveAgain,
             () = self.announcer.due() => Happening::SignOfLife,
         }
     }
@@ -212,9 +230,21 @@ impl Driver {
         });
     }
 
-    /// An offer that was under way when the supervisor ended is judged again.
+    /// The Collector is started, and an offer that was under way when the supervisor ended is judged again;
+    /// one over which it ended twice is given up.
     fn take_up_unfinished(&mut self) {
-        if let Some(hash) = record::unfinished_offer(&self.parts.state) {
+        let condemned = record::condemned(&self.parts.state);
+        if record::watches(&mut self.parts.state) {
+            self.save_or_later();
+        }
+        let unfinished = record::unfinished_offer(&self.parts.state);
+        if let Some((config, why)) = condemned {
+            tracing::error!(%config, "{why}");
+            self.tell(Input::Condemn { config, why });
+        }
+        self.tell(Input::Start);
+        let unfinished = unfinished.filter(|hash| !self.parts.machine.is_quarantined(hash));
+        if let Some(hash) = unfinished {
             self.tell(Input::Offer(hash));
         }
     }
@@ -226,11 +256,6 @@ impl Driver {
         client.update(Update::Description(description));
     }
 
-    fn report_status(&self) {
-        let status = record::remote_config_status(&self.parts.state);
-        self.parts.client.update(Update::RemoteConfigStatus(status));
-    }
-
     fn report_health(&self) {
         self.parts.client.update(Update::Health(self.health.tree()));
     }
@@ -240,14 +265,17 @@ impl Driver {
     }
 
     /// The files of a config, as they would be written now.
-    fn prepare(&self, config: &Running, contact: Contact) -> Result<Prepared, ComposeError> {
-        let remote = config.as_ref().and_then(|hash| self.body_of(hash));
-        self.compose(config, remote.as_ref(), contact)
+    fn prepare(&self, layers: &Layers, contact: Contact) -> Result<Prepared, ComposeError> {
+        let remote = match layers {
+            Layers::Config(Some(hash)) => self.body_of(hash),
+            Layers::Config(None) | Layers::Fallback => None,
+        };
+        self.compose(layers, remote.as_ref(), contact)
     }
 
     fn compose(
         &self,
-        config: &Running,
+        layers: &Layers,
         remote: Option<&AgentRemoteConfig>,
         contact: Contact,
     ) -> Result<Prepared, ComposeError> {
@@ -257,8 +285,11 @@ impl Driver {
             contact: contact.clone(),
             idle: self.parts.idle,
         };
-        let composed = compose(&host, remote.and_then(|remote| remote.config.as_ref()))?;
-        Ok(Prepared { config: config.clone(), composed, contact })
+        let composed = match layers {
+            Layers::Config(_) => compose(&host, remote.and_then(|remote| remote.config.as_ref()))?,
+            Layers::Fallback => compose_fallback(&host)?,
+        };
+        Ok(Prepared { layers: layers.clone(), composed, contact })
     }
 
     fn checker(&self) -> Check {

@@ -29,6 +29,7 @@ impl Driver {
             return self.refuse(&hash, &refusal.to_string());
         }
         tracing::info!(config = %hash, "the server offers a config");
+        self.look_at_host();
         self.unstored = match self.parts.journal.configs.store(&hash, &offer.encode_to_vec()) {
             Ok(()) => None,
             Err(error) => {
@@ -43,7 +44,7 @@ impl Driver {
     fn refuse(&mut self, config: &ConfigHash, why: &str) {
         tracing::error!(%config, "the offered config is refused: {why}");
         let outcome = Outcome::PutOff(why.to_owned());
-        record::outcome(&mut self.parts.state, config, outcome, self.parts.machine.live());
+        record::outcome(&mut self.parts.state, config, outcome);
         self.report_status();
     }
 

@@ -3,7 +3,11 @@
 use std::{net::Ipv4Addr, path::Path, time::Duration};
 
 use nix::libc;
-use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 
 use super::LIVES;
 use crate::{
@@ -18,7 +22,7 @@ use crate::{
     },
     supervisor::{
         compose::Contact,
-        local::{Heard, Word},
+        local::{Heard, PATIENCE, Word},
         machine::{Blame, Generation},
         passthrough,
     },
@@ -157,9 +161,18 @@ const fn blame_without_words(exit: Exit) -> Blame {
 
 async fn probe_forever(port: u16, generation: Generation, session: u64, tell: mpsc::Sender<Heard>) {
     let mut last = None;
+    let mut answered = Instant::now();
     loop {
         let seen = probe((Ipv4Addr::LOCALHOST, port).into(), "/", PROBE_WITHIN).await;
         let starting = last.is_none() && seen != Probe::Up;
+        if !matches!(seen, Probe::Silent { .. }) {
+            answered = Instant::now();
+        } else if !starting && answered.elapsed() >= PATIENCE.silent_after {
+            let why = format!("has not answered for {} s", PATIENCE.silent_after.as_secs());
+            // The driver is gone only when everything ends.
+            let _ = tell.send(Heard { generation, session, word: Word::Silent { why } }).await;
+            return;
+        }
         if !starting && last.as_ref() != Some(&seen) {
             say(&tell, generation, session, &seen).await;
             last = Some(seen);
@@ -171,7 +184,9 @@ async fn probe_forever(port: u16, generation: Generation, session: u64, tell: mp
 async fn say(tell: &mpsc::Sender<Heard>, generation: Generation, session: u64, seen: &Probe) {
     let health = match seen {
         Probe::Up => ComponentHealth { healthy: true, ..Default::default() },
-        Probe::Down { reason } => ComponentHealth { last_error: reason.clone(), ..Default::default() },
+        Probe::Down { reason } | Probe::Silent { reason } => {
+            ComponentHealth { last_error: reason.clone(), ..Default::default() }
+        }
     };
     // The driver is gone only when everything ends.
     let _ = tell.send(Heard { generation, session, word: Word::Health(health) }).await;

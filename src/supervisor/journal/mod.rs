@@ -41,7 +41,7 @@ use crate::{
 pub use configs::Configs;
 pub use peek::{Peeked, peek};
 use slots::{Disk, Slots};
-pub use state::{AgentRecord, ConfigState, Phase, State, StatusRecord, Trial};
+pub use state::{AgentRecord, ConfigState, Phase, Previous, Quarantined, State, StatusRecord, Trial};
 
 /// Larger than any state: what is larger is not ours.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;

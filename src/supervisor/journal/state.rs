@@ -17,6 +17,12 @@ pub struct State {
     pub instance_uid: InstanceUid,
     #[serde(default)]
     pub config: ConfigState,
+    /// What failed, and on which host. Oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantine: Vec<Quarantined>,
+    /// Offers are held, as a person on the host wants it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
     /// What was learnt of the binary, once per binary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentRecord>,
@@ -28,15 +34,23 @@ pub struct State {
 impl State {
     #[must_use]
     pub fn new(instance_uid: InstanceUid) -> Self {
-        Self { instance_uid, config: ConfigState::default(), agent: None, rest: Map::new() }
+        Self {
+            instance_uid,
+            config: ConfigState::default(),
+            quarantine: Vec::new(),
+            paused: false,
+            agent: None,
+            rest: Map::new(),
+        }
     }
 
     /// The configs whose bodies must be kept.
     #[must_use]
     pub fn configs(&self) -> BTreeSet<ConfigHash> {
-        let ConfigState { live, last_good, trial, .. } = &self.config;
+        let ConfigState { live, last_good, previous, trial, .. } = &self.config;
         let trial = trial.as_ref().map(|trial| &trial.hash);
-        [live.as_ref(), last_good.as_ref(), trial].into_iter().flatten().cloned().collect()
+        let previous = previous.as_ref().and_then(|previous| previous.hash.as_ref());
+        [live.as_ref(), last_good.as_ref(), previous, trial].into_iter().flatten().cloned().collect()
     }
 }
 
@@ -49,14 +63,42 @@ pub struct ConfigState {
     /// The last one that proved itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_good: Option<ConfigHash>,
+    /// The one that was the last good one before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Previous>,
     /// The offer at work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Trial>,
+    /// How many lives of the supervisor have watched the live config prove itself for good (F-106).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub watched: u32,
     /// What the server was told, or is about to be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<StatusRecord>,
     #[serde(flatten)]
     pub rest: Map<String, Value>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// A config to go back to; without a hash, the host's own layers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Previous {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<ConfigHash>,
+}
+
+/// A config that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    pub hash: ConfigHash,
+    /// What the host added to it and ran it with, as a digest; empty stands for any.
+    #[serde(default)]
+    pub host: String,
+    pub why: String,
 }
 
 /// An offer on its way, and how often it got how far (F-106).
@@ -72,33 +114,30 @@ pub struct Trial {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Stored, waiting for its turn.
-    Offered,
     /// Being checked; what runs is untouched.
     Checking,
-    /// The Collector is being switched to it.
-    Switching,
-    /// The Collector runs it and has yet to prove itself.
+    /// The Collector is being switched to it, and it has yet to prove itself.
     Proving,
-    /// It failed; the previous config is being put back.
-    RollingBack,
 }
 
 impl Trial {
-    /// A new offer, entered into its first phase.
+    /// A new offer, which has entered no phase yet.
     #[must_use]
-    pub fn offered(hash: ConfigHash) -> Self {
-        let mut trial = Self { hash, phase: Phase::Offered, entries: BTreeMap::new() };
-        trial.enter(Phase::Offered);
-        trial
+    pub fn of(hash: ConfigHash) -> Self {
+        Self { hash, phase: Phase::Checking, entries: BTreeMap::new() }
     }
 
-    /// Enters a phase; says for which time. To be committed before the phase's work begins.
-    pub fn enter(&mut self, phase: Phase) -> u32 {
+    /// Enters a phase. To be committed before the phase's work begins.
+    pub fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         let entries = self.entries.entry(phase).or_default();
         *entries = entries.saturating_add(1);
-        *entries
+    }
+
+    /// How often it entered the phase it is in.
+    #[must_use]
+    pub fn entered(&self) -> u32 {
+        self.entries.get(&self.phase).copied().unwrap_or(0)
     }
 }
 

@@ -25,8 +25,12 @@ fn full() -> State {
     let mut state = State::new(UID);
     state.config.live = Some(hash(1));
     state.config.last_good = Some(hash(2));
-    let mut trial = Trial::offered(hash(0xab));
-    assert_eq!((trial.enter(Phase::Checking), trial.enter(Phase::Checking)), (1, 2));
+    let mut trial = Trial::of(hash(0xab));
+    [Phase::Checking, Phase::Checking, Phase::Proving].into_iter().for_each(|phase| trial.enter(phase));
+    assert_eq!(trial.entered(), 1);
+    let (host, why) = ("ab".into(), "no such exporter".into());
+    state.quarantine.push(Quarantined { hash: hash(4), host, why });
+    (state.config.previous, state.paused) = (Some(Previous { hash: None }), true);
     state.config.trial = Some(trial);
     let outcome = Outcome::Failed("unknown type: \"x\"".into());
     state.config.status = Some(StatusRecord { hash: hash(3), outcome });
@@ -63,7 +67,7 @@ fn every_section_comes_back() {
 #[test]
 fn sections_of_a_later_supervisor_are_carried_along() {
     let mut state = full();
-    state.rest.insert("quarantine".into(), json!([{ "hash": "00" }]));
+    state.rest.insert("floor".into(), json!([{ "hash": "00" }]));
     state.config.rest.insert("probation_until".into(), json!(5));
     let Content::Ours { state: read, .. } = decode(&encode(1, &state).unwrap()) else { panic!("unread") };
     assert_eq!(*read, state);

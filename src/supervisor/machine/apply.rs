@@ -3,15 +3,28 @@
 use std::time::Duration;
 
 use super::{
-    Blame, CheckToken, Condition, ConfigHash, Effect, Generation, Machine, Outcome, ReloadRule, Running,
+    Blame, CheckToken, Condition, ConfigHash, Effect, Generation, Layers, Machine, Outcome, ReloadRule,
+    Rollback, Running,
     process::{Process, Then},
 };
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Apply {
     Idle,
-    Checking { config: ConfigHash },
-    Proving { config: ConfigHash, proof: Proof, deadline: Option<Duration>, last_word: String },
+    Checking {
+        config: ConfigHash,
+    },
+    /// It fits; that it is switched to is being made durable.
+    Arming {
+        config: ConfigHash,
+        how: Switch,
+    },
+    Proving {
+        config: ConfigHash,
+        proof: Proof,
+        deadline: Option<Duration>,
+        last_word: String,
+    },
 }
 
 /// Whose good word counts.
@@ -21,6 +34,14 @@ pub(super) enum Proof {
     Process(Generation),
     /// Of a life of the config after this one, in the same process.
     SessionAfter(u64),
+}
+
+/// How a config is switched to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Switch {
+    /// SIGHUP, where the process can take it.
+    Reload,
+    Restart,
 }
 
 /// What a check found.
@@ -40,7 +61,9 @@ pub enum Verdict {
 impl Apply {
     pub(super) const fn config(&self) -> Option<&ConfigHash> {
         match self {
-            Self::Checking { config } | Self::Proving { config, .. } => Some(config),
+            Self::Checking { config } | Self::Arming { config, .. } | Self::Proving { config, .. } => {
+                Some(config)
+            }
             Self::Idle => None,
         }
     }
@@ -48,8 +71,13 @@ impl Apply {
     pub(super) const fn deadline(&self) -> Option<Duration> {
         match self {
             Self::Proving { deadline, .. } => *deadline,
-            Self::Idle | Self::Checking { .. } => None,
+            Self::Idle | Self::Checking { .. } | Self::Arming { .. } => None,
         }
+    }
+
+    /// Past its checks: what runs is about to be touched, or was.
+    pub(super) const fn is_at_work(&self) -> bool {
+        matches!(self, Self::Arming { .. } | Self::Proving { .. })
     }
 }
 
@@ -58,7 +86,7 @@ impl Machine {
     pub(super) fn wanted(&self) -> Running {
         match &self.apply {
             Apply::Proving { config, .. } => Some(config.clone()),
-            Apply::Idle | Apply::Checking { .. } => self.live.clone(),
+            Apply::Idle | Apply::Checking { .. } | Apply::Arming { .. } => self.live.clone(),
         }
     }
 
@@ -67,8 +95,12 @@ impl Machine {
         if self.ending {
             return;
         }
+        if self.paused {
+            self.mailbox = Some(config);
+            return;
+        }
         match &self.apply {
-            Apply::Proving { config: trial, .. } => {
+            Apply::Arming { config: trial, .. } | Apply::Proving { config: trial, .. } => {
                 self.mailbox = (*trial != config).then_some(config);
             }
             Apply::Checking { config: under_check } if *under_check == config => {}
@@ -84,10 +116,8 @@ impl Machine {
         if self.live.as_ref() == Some(&config) {
             return self.emit(Effect::Status { config, outcome: Outcome::Applied });
         }
-        if let Some((failed, why)) = &self.failed
-            && *failed == config
-        {
-            let outcome = Outcome::Failed(why.clone());
+        if let Some(why) = self.quarantine.reason(&config) {
+            let outcome = Outcome::Failed(why.to_owned());
             return self.emit(Effect::Status { config, outcome });
         }
         self.emit(Effect::Status { config: config.clone(), outcome: Outcome::Applying });
@@ -126,16 +156,37 @@ impl Machine {
                     self.commit();
                 }
             }
-            Verdict::Same => self.switch(config, false, now),
-            Verdict::Contents => self.switch(config, self.settings.reload == ReloadRule::ContentsOnly, now),
-            Verdict::Files => self.switch(config, false, now),
+            Verdict::Contents if self.settings.reload == ReloadRule::ContentsOnly => {
+                self.arm(config, Switch::Reload);
+            }
+            Verdict::Same | Verdict::Contents | Verdict::Files => self.arm(config, Switch::Restart),
+        }
+    }
+
+    fn arm(&mut self, config: ConfigHash, how: Switch) {
+        self.emit(Effect::Arm { config: config.clone() });
+        self.apply = Apply::Arming { config, how };
+    }
+
+    /// Without a word on disk about it, nothing is switched (F-55, F-56).
+    pub(super) fn armed(&mut self, armed: Result<(), String>, now: Duration) {
+        if !matches!(self.apply, Apply::Arming { .. }) || self.ending {
+            return;
+        }
+        let Apply::Arming { config, how } = std::mem::replace(&mut self.apply, Apply::Idle) else { return };
+        match armed {
+            Ok(()) => self.switch(config, how, now),
+            Err(why) => {
+                self.put_off_until_later(config, &why, now);
+                self.next_offer(now);
+            }
         }
     }
 
     /// SIGHUP goes only to a process that was heard from: before its handler stands, it would die of it.
-    fn switch(&mut self, config: ConfigHash, contents_only: bool, now: Duration) {
+    fn switch(&mut self, config: ConfigHash, how: Switch, now: Duration) {
         let reload = match self.process {
-            Process::Running { session: Some(session) } if contents_only => Some(session),
+            Process::Running { session: Some(session) } if how == Switch::Reload => Some(session),
             _ => None,
         };
         self.baseline.clone_from(&self.faults);
@@ -144,6 +195,7 @@ impl Machine {
         self.apply = Apply::Proving { config, proof, deadline: None, last_word: String::new() };
         if reload.is_some() {
             self.proving_starts(now);
+            self.running = Layers::Config(self.wanted());
             self.emit(Effect::Reload { generation: self.generation, config: self.wanted() });
         } else {
             self.run_anew(now);
@@ -177,7 +229,7 @@ impl Machine {
         self.restarts.healthy(condition.well, now);
         self.faults.clone_from(&condition.faults);
         let Apply::Proving { config, proof, last_word, .. } = &mut self.apply else {
-            return self.watch(&condition, now);
+            return self.lives_on(&condition, now);
         };
         let counts = match proof {
             Proof::Process(process) => *process == generation,
@@ -192,13 +244,26 @@ impl Machine {
         }
         let config = config.clone();
         self.apply = Apply::Idle;
+        self.was_well = true;
         self.applied(config, now);
         self.watch(&condition, now);
     }
 
+    /// Word of a process that has nothing to prove.
+    fn lives_on(&mut self, condition: &Condition, now: Duration) {
+        if self.running == Layers::Fallback {
+            return;
+        }
+        if condition.is_no_worse_than(&self.baseline) {
+            self.was_well = true;
+            self.leave_fallback();
+        }
+        self.watch(condition, now);
+    }
+
     fn applied(&mut self, config: ConfigHash, now: Duration) {
-        self.failed = None;
         self.put_off = None;
+        self.leave_fallback();
         if self.live.as_ref() != Some(&config) {
             let before = self.live.replace(config.clone());
             self.put_on_probation(before);
@@ -207,16 +272,23 @@ impl Machine {
         self.next_offer(now);
     }
 
-    fn failed(&mut self, config: ConfigHash, why: String) {
-        self.failed = Some((config.clone(), why.clone()));
-        self.emit(Effect::Status { config, outcome: Outcome::Failed(why) });
+    /// The config on trial failed: the one before is wanted again, unless failed ones stay in force.
+    pub(super) fn trial_failed(&mut self, why: &str, blame: Blame, now: Duration) {
+        if self.settings.rollback == Rollback::Automatic || blame != Blame::Config {
+            return self.give_up_trial(why, blame, now);
+        }
+        let Apply::Proving { config, .. } = std::mem::replace(&mut self.apply, Apply::Idle) else { return };
+        self.live = Some(config.clone());
+        self.probation = None;
+        self.failed(config, format!("{why}; it stays in force, as agent.automatic_config_rollback is false"));
     }
 
     /// The config on trial is given up; the one before is wanted again.
-    pub(super) fn trial_failed(&mut self, why: &str, blame: Blame, now: Duration) {
+    pub(super) fn give_up_trial(&mut self, why: &str, blame: Blame, now: Duration) {
         let Apply::Proving { config, .. } = std::mem::replace(&mut self.apply, Apply::Idle) else { return };
         let why = format!("{why}; {}", self.rolled_back());
         self.probation_starts_again();
+        self.back_to_safe_mode(now);
         match blame {
             Blame::Config => self.failed(config, why),
             Blame::Outside | Blame::Host => self.put_off_until_offered(config, &why, now),
@@ -233,6 +305,7 @@ impl Machine {
 
     pub(super) fn next_offer(&mut self, now: Duration) {
         if self.apply == Apply::Idle
+            && !self.paused
             && let Some(config) = self.mailbox.take()
         {
             self.consider(config, now);

@@ -6,15 +6,24 @@
 //!   Down ──start──▶ Running ◀──────────┐           Idle ──offer──▶ Checking ──refused──▶ Idle, FAILED
 //!                    │    │            │                              │ fit
 //!        asked to    │    │ died       │ spawn                        ▼
-//!        stop        ▼    ▼            │                           Proving ──healthy──▶ Idle, APPLIED
-//!              Stopping  Waiting ──────┘                              │ died, or silent for too long
+//!        stop        ▼    ▼            │                           Arming ──not durable──▶ Idle, put off
+//!              Stopping  Waiting ──────┘                              │ on disk
 //!                 │  gone                                             ▼
-//!                 └──▶ Down, or Running again                      Idle, FAILED; the previous config runs
+//!                 └──▶ Down, or Running again                      Proving ──healthy──▶ Idle, APPLIED
+//!                                                                     │ died, or silent for too long
+//!                                                                     ▼
+//!                                                                  Idle, FAILED; the previous config runs
 //!
 //! after APPLIED
 //!
 //!   on probation ──30 s well──▶ committed: the last good config
 //!         └── ended the Collector, or broke a component for 10 s ──▶ FAILED; the config before it runs
+//!
+//! the last good config ends 3 times before it was ever healthy
+//!
+//!   safe mode: the fallback runs ──each minute, or when something changed──▶ the last good one is tried
+//!         ▲                                                                     │ healthy ──▶ left
+//!         └──────────────────────────── ended, or not healthy ──────────────────┘
 //! ```
 //!
 //! Everything that can be checked is checked before the running Collector is touched. While one config is at
@@ -22,15 +31,22 @@
 //! what is late cannot act on what is newer. The driver performs the [`Effect`]s and owns clock, processes and
 //! files; [`super::journal`] makes them durable before they are announced.
 //!
+//! - `terms`: the words of the machine, in and out
 //! - `process`: start, stop, death; `restart`: when to start again
 //! - `apply`: a config on its way from offer to proof; `probation`: what comes after
-//! - `put_off`: offers that the host stands in the way of
+//! - `put_off`: offers that the host stands in the way of; `quarantine`: those that failed
+//! - `safe`: what runs when the last good config does not
+//! - `operator`: what a person on the host asks for
 
 mod apply;
+mod operator;
 mod probation;
 mod process;
 mod put_off;
+mod quarantine;
 mod restart;
+mod safe;
+mod terms;
 #[cfg(test)]
 mod tests;
 
@@ -46,7 +62,12 @@ pub use probation::Condition;
 use probation::Probation;
 use process::Process;
 use put_off::PutOff;
+use quarantine::Quarantine;
 use restart::RestartPolicy;
+use safe::Safe;
+pub use terms::{
+    Blame, Effect, Input, Layers, Mode, Outcome, Past, ProcessState, ReloadRule, Rollback, Settings,
+};
 
 /// The opaque hash that a server gave a config.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,176 +96,36 @@ pub struct Generation(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct CheckToken(pub u64);
 
-/// When SIGHUP is enough.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReloadRule {
-    /// When contents changed and the list of files did not.
-    ContentsOnly,
-    /// Never: restart.
-    Never,
-}
-
-/// The machine's durations and rules.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// How long a new config may take to become healthy.
-    pub first_health: Duration,
-    /// How long it is watched after that.
-    pub probation: Duration,
-    /// How long a Collector may take to stop before it is killed.
-    pub stop_grace: Duration,
-    pub reload: ReloadRule,
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Input {
-    Start,
-    /// The server offers this config; its body is stored.
-    Offer(ConfigHash),
-    Checked {
-        token: CheckToken,
-        verdict: Verdict,
-    },
-    SpawnFailed {
-        generation: Generation,
-        why: String,
-    },
-    Exited {
-        generation: Generation,
-        how: String,
-        blame: Blame,
-    },
-    /// The files of the config on trial could not be put in place for a reload.
-    SwitchFailed {
-        why: String,
-    },
-    /// The Collector, or a probe of it, says how it is. `session` grows with each new life of the config
-    /// in one process, so that a word from before a reload proves nothing about what came after.
-    Reported {
-        generation: Generation,
-        session: u64,
-        condition: Condition,
-    },
-    /// The server asks for a restart.
-    Restart,
-    Shutdown,
-    /// A second signal: stop waiting for the Collector's own pace.
-    Hurry,
-}
-
-/// What to do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Judge this config without touching what runs; answer with [`Input::Checked`].
-    Check {
-        token: CheckToken,
-        config: ConfigHash,
-    },
-    /// Write the files of this config, then start a process.
-    Spawn {
-        generation: Generation,
-        config: Running,
-    },
-    /// Write the files of this config, then tell the process to read them.
-    Reload {
-        generation: Generation,
-        config: Running,
-    },
-    Stop {
-        generation: Generation,
-    },
-    Kill {
-        generation: Generation,
-    },
-    /// Make this durable, then tell the server.
-    Status {
-        config: ConfigHash,
-        outcome: Outcome,
-    },
-    /// Make it durable that this config has proven itself for good.
-    Committed {
-        config: ConfigHash,
-    },
-    /// The state of the process, for the health report.
-    Process(ProcessState),
-    /// The Collector is gone and stays so: the supervisor may end.
-    Finished,
-}
-
-/// How it went with a config.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Applying,
-    Applied,
-    Failed(String),
-    /// FAILED for the server; the host stood in the way, so the offer is not held against the config.
-    PutOff(String),
-}
-
-/// What a failure is held against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// It would fail again: the same offer is not tried a second time.
-    Config,
-    /// Somebody on the host ended the Collector: that says nothing about a config that had proven itself.
-    Outside,
-    /// A port in use, no memory, a full disk: once that is mended, the same config may do.
-    Host,
-}
-
-/// The process as a person sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProcessState {
-    Starting,
-    /// Stopping because somebody asked.
-    Stopping,
-    Stopped,
-    /// Died or could not be started; it is tried again after the delay.
-    Failed {
-        how: String,
-        retry_in: Duration,
-    },
-}
-
-impl ProcessState {
-    /// What failed and when it is tried again, for people.
-    #[must_use]
-    pub fn failure(&self) -> Option<String> {
-        let Self::Failed { how, retry_in } = self else { return None };
-        let when = if retry_in.is_zero() { "at once".to_owned() } else { format!("in {retry_in:.1?}") };
-        Some(format!("the Collector {how}; it is started again {when}"))
-    }
-}
-
-/// What an earlier life left.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Past {
-    /// In force, but perhaps not yet proven for good.
-    pub live: Running,
-    pub last_good: Running,
-    /// What failed last, with the reason: it is not tried again.
-    pub failed: Option<(ConfigHash, String)>,
-}
-
 /// The machine. See the module's diagram.
 #[derive(Debug)]
 pub struct Machine {
     settings: Settings,
     process: Process,
+    /// What the newest process was given.
+    running: Layers,
+    /// Whether the newest process was ever well.
+    was_well: bool,
     apply: Apply,
     mailbox: Option<ConfigHash>,
     live: Running,
     /// What is fallen back to.
     last_good: Running,
+    /// What was the last good one before that.
+    previous: Option<Running>,
     /// There while the live config is not the last good one.
     probation: Option<Probation>,
     /// What was broken for good before the last switch, and what is now.
     baseline: BTreeSet<String>,
     faults: BTreeSet<String>,
-    failed: Option<(ConfigHash, String)>,
+    quarantine: Quarantine,
     put_off: Option<PutOff>,
     restarts: RestartPolicy,
+    /// Starts of the last good config, in a row, that came to nothing.
+    failed_starts: u32,
+    safe: Option<Safe>,
+    /// The server was never reached, and there are fallback configs for that time.
+    unreached: bool,
+    paused: bool,
     generation: Generation,
     check: CheckToken,
     ending: bool,
@@ -255,32 +136,73 @@ impl Machine {
     /// A machine that continues with what an earlier life left.
     #[must_use]
     pub fn new(settings: Settings, past: Past, seed: u64) -> Self {
+        let unreached = past.fallback && past.live.is_none();
         let mut machine = Self {
             settings,
             process: Process::Down,
+            running: Layers::Config(None),
+            was_well: false,
             apply: Apply::Idle,
             mailbox: None,
             live: past.live,
             last_good: past.last_good,
+            previous: past.previous,
             probation: None,
             baseline: BTreeSet::new(),
             faults: BTreeSet::new(),
-            failed: past.failed,
+            quarantine: Quarantine::of(past.quarantine),
             put_off: None,
             restarts: RestartPolicy::new(seed),
+            failed_starts: 0,
+            safe: None,
+            unreached,
+            paused: past.paused,
             generation: Generation(0),
             check: CheckToken(0),
             ending: false,
             effects: VecDeque::new(),
         };
         machine.put_on_probation(machine.last_good.clone());
+        if unreached {
+            machine.emit(Effect::Mode(Mode::Unreached));
+        }
         machine
     }
 
-    /// The config that is proven and in force.
+    /// The config that is in force.
     #[must_use]
     pub const fn live(&self) -> &Running {
         &self.live
+    }
+
+    /// The config that has proven itself for good.
+    #[must_use]
+    pub const fn last_good(&self) -> &Running {
+        &self.last_good
+    }
+
+    /// What was the last good one before that.
+    #[must_use]
+    pub const fn previous(&self) -> &Option<Running> {
+        &self.previous
+    }
+
+    /// What failed on this host as it is, with the reasons; oldest first.
+    #[must_use]
+    pub fn quarantined(&self) -> &[(ConfigHash, String)] {
+        self.quarantine.entries()
+    }
+
+    /// Whether this config failed on this host as it is.
+    #[must_use]
+    pub fn is_quarantined(&self, config: &ConfigHash) -> bool {
+        self.quarantine.reason(config).is_some()
+    }
+
+    /// Whether offers are held.
+    #[must_use]
+    pub const fn is_paused(&self) -> bool {
+        self.paused
     }
 
     /// Whether a switched config still has to prove itself.
@@ -295,11 +217,12 @@ impl Machine {
         self.apply.config()
     }
 
-    /// The configs that are on their way, being checked or proven and waiting behind that, and the one to go
+    /// The configs that are on their way, being checked or proven and waiting behind that, and those to go
     /// back to.
     pub fn at_work(&self) -> impl Iterator<Item = &ConfigHash> {
         let back = self.probation.as_ref().and_then(Probation::fallback);
-        self.apply.config().into_iter().chain(&self.mailbox).chain(back)
+        let previous = self.previous.iter().flatten();
+        self.apply.config().into_iter().chain(&self.mailbox).chain(back).chain(previous)
     }
 
     pub fn poll_effect(&mut self) -> Option<Effect> {
@@ -308,9 +231,11 @@ impl Machine {
 
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
+        let settled = !self.apply.is_at_work() && !self.ending;
         let put_off = self.put_off.as_ref().and_then(PutOff::deadline);
-        let probation = self.probation.as_ref().filter(|_| !self.is_proving()).and_then(Probation::deadline);
-        [self.process.deadline(), self.apply.deadline(), put_off, probation].into_iter().flatten().min()
+        let probation = self.probation.as_ref().filter(|_| settled).and_then(Probation::deadline);
+        let safe = self.safe.as_ref().filter(|_| settled).and_then(Safe::deadline);
+        [self.process.deadline(), self.apply.deadline(), put_off, probation, safe].into_iter().flatten().min()
     }
 
     pub fn handle_timeout(&mut self, now: Duration) {
@@ -318,6 +243,7 @@ impl Machine {
         self.apply_timeout(now);
         self.put_off_timeout(now);
         self.probation_timeout(now);
+        self.safe_timeout(now);
     }
 
     pub fn handle(&mut self, input: Input, now: Duration) {
@@ -325,8 +251,10 @@ impl Machine {
             Input::Start => self.start(now),
             Input::Offer(config) => self.offered(config, now),
             Input::Checked { token, verdict } => self.checked(token, verdict, now),
-            Input::SpawnFailed { generation, why } => self.ended(generation, why, Blame::Host, now),
-            Input::Exited { generation, how, blame } => self.ended(generation, how, blame, now),
+            Input::Armed(armed) => self.armed(armed, now),
+            Input::SpawnFailed { generation, why, blame } | Input::Exited { generation, how: why, blame } => {
+                self.ended(generation, why, blame, now);
+            }
             Input::SwitchFailed { why } => {
                 self.trial_failed(&why, Blame::Host, now);
                 self.next_offer(now);
@@ -334,7 +262,14 @@ impl Machine {
             Input::Reported { generation, session, condition } => {
                 self.reported(generation, session, condition, now);
             }
+            Input::Silent { generation, why } => self.silent(generation, why, now),
+            Input::ServerReached => self.server_reached(now),
+            Input::HostChanged => self.host_changed(now),
+            Input::Condemn { config, why } => self.condemn(config, &why, now),
             Input::Restart => self.restart(now),
+            Input::RollBack => self.roll_back(now),
+            Input::Pause => self.pause(),
+            Input::Resume => self.resume(now),
             Input::Shutdown => self.shutdown(now),
             Input::Hurry => self.hurry(),
         }

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    ConfigHash, Effect, Machine, Outcome, Running,
+    Blame, ConfigHash, Effect, Machine, Rollback, Running,
     process::{Process, Then},
 };
 
@@ -96,14 +96,15 @@ impl Machine {
     }
 
     pub(super) fn probation_timeout(&mut self, now: Duration) {
-        if self.is_proving() {
+        if self.apply.is_at_work() || self.ending {
             return;
         }
-        let Some(probation) = &self.probation else { return };
-        if let Some(sick) = probation.sick.as_ref().filter(|sick| now >= sick.until) {
+        let Some(probation) = &mut self.probation else { return };
+        if let Some(sick) = probation.sick.take_if(|sick| now >= sick.until) {
             let why = format!("broken for {SICK_FOR:?}: {}", sick.why);
-            self.undo(&why);
-            if matches!(self.process, Process::Running { .. }) {
+            if self.undo_by_itself(&why, Blame::Config, now)
+                && matches!(self.process, Process::Running { .. })
+            {
                 self.stop(Then::Start, now);
             }
         } else if probation.ends.is_some_and(|ends| now >= ends) {
@@ -114,27 +115,39 @@ impl Machine {
     /// The live config has proven itself for good.
     pub(super) fn commit(&mut self) {
         self.probation = None;
-        self.last_good.clone_from(&self.live);
+        let before = std::mem::replace(&mut self.last_good, self.live.clone());
+        if before != self.last_good {
+            self.previous = Some(before);
+        }
         if let Some(config) = self.live.clone() {
             self.emit(Effect::Committed { config });
         }
     }
 
-    /// The live config is given up for the one before it.
-    pub(super) fn undo(&mut self, why: &str) {
-        let Some(Probation { fallback, .. }) = self.probation.take() else { return };
-        let Some(config) = std::mem::replace(&mut self.live, fallback) else { return };
+    /// The live config is given up for the one before it, if it is on probation.
+    pub(super) fn undo(&mut self, why: &str, blame: Blame, now: Duration) -> bool {
+        let Some(Probation { fallback, .. }) = self.probation.take() else { return false };
+        let undone = std::mem::replace(&mut self.live, fallback);
         self.put_on_probation(self.last_good.clone());
         let why = format!("after it was applied: {why}; {}", self.rolled_back());
-        self.failed = Some((config.clone(), why.clone()));
-        self.emit(Effect::Status { config, outcome: Outcome::Failed(why) });
+        match (undone, blame) {
+            (Some(config), Blame::Config) => self.failed(config, why),
+            (Some(config), Blame::Outside | Blame::Host) => self.put_off_until_offered(config, &why, now),
+            (None, _) => self.emit(Effect::Restored),
+        }
+        true
+    }
+
+    /// The same without being asked by a person, where the settings allow it.
+    pub(super) fn undo_by_itself(&mut self, why: &str, blame: Blame, now: Duration) -> bool {
+        self.settings.rollback == Rollback::Automatic && self.undo(why, blame, now)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{
-        Blame, CheckToken, Generation, Input, Past, Verdict,
+        Blame, CheckToken, Generation, Input, Outcome, Past, Verdict,
         tests::{Bench, failure, hash, spawn, status},
     };
     use super::*;
@@ -241,7 +254,7 @@ mod tests {
 
     #[test]
     fn f_85_probation_goes_on_in_the_next_life_of_the_supervisor() {
-        let past = Past { live: Some(hash(2)), last_good: Some(hash(1)), failed: None };
+        let past = Past { live: Some(hash(2)), last_good: Some(hash(1)), ..Past::default() };
         let mut bench = Bench::with(past);
         bench.tell(Input::Start);
         bench.healthy(1, 1);

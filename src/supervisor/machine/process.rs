@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Blame, Effect, Generation, Machine, ProcessState};
+use super::{Blame, Effect, Generation, Layers, Machine, ProcessState};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Process {
@@ -41,6 +41,8 @@ impl Process {
 
 /// After a kill, how long to wait before killing again.
 const KILL_AGAIN: Duration = Duration::from_secs(5);
+/// What a Collector that does not answer any more has to stop.
+const SILENT_GRACE: Duration = Duration::from_secs(5);
 
 impl Machine {
     pub(super) fn start(&mut self, now: Duration) {
@@ -53,9 +55,13 @@ impl Machine {
     pub(super) fn spawn(&mut self, now: Duration) {
         self.generation.0 += 1;
         self.process = Process::Running { session: None };
+        self.running = self.layers();
+        self.was_well = false;
+        self.restarts.started(now);
         self.proving_starts(now);
+        self.safe_try_starts(now);
         self.emit(Effect::Process(ProcessState::Starting));
-        self.emit(Effect::Spawn { generation: self.generation, config: self.wanted() });
+        self.emit(Effect::Spawn { generation: self.generation, layers: self.running.clone() });
     }
 
     /// Makes the Collector run the wanted config from a fresh process.
@@ -74,7 +80,8 @@ impl Machine {
     }
 
     pub(super) fn restart(&mut self, now: Duration) {
-        if !self.ending {
+        if !self.ending && !self.paused {
+            self.try_last_good_next();
             self.run_anew(now);
             self.take_up_put_off();
         }
@@ -111,29 +118,64 @@ impl Machine {
         match self.process {
             Process::Stopping { then: Then::End, .. } => self.end(),
             Process::Stopping { then: Then::Start, .. } => self.spawn(now),
-            Process::Running { .. } if self.is_proving() => {
-                // A config on trial that kills the Collector is not tried a second time.
-                self.trial_failed(&format!("on the new config, the Collector {how}"), blame, now);
-                self.emit(Effect::Process(ProcessState::Failed { how, retry_in: Duration::ZERO }));
-                self.spawn(now);
-                self.next_offer(now);
-            }
-            Process::Running { .. } if self.probation.is_some() && blame == Blame::Config => {
-                self.undo(&format!("the Collector {how}"));
-                self.emit(Effect::Process(ProcessState::Failed { how, retry_in: Duration::ZERO }));
-                self.spawn(now);
-            }
-            Process::Running { .. } => {
-                let retry_in = self.restarts.died(now);
-                self.emit(Effect::Process(ProcessState::Failed { how, retry_in }));
-                if retry_in.is_zero() {
-                    self.spawn(now);
-                } else {
-                    self.process = Process::Waiting { until: now + retry_in };
-                }
-            }
+            Process::Running { .. } => self.died(how, blame, now),
             Process::Down | Process::Waiting { .. } => {}
         }
+    }
+
+    /// It ended without being asked to.
+    fn died(&mut self, how: String, blame: Blame, now: Duration) {
+        if self.is_proving() {
+            // A config on trial that kills the Collector is not tried a second time.
+            self.trial_failed(&format!("on the new config, the Collector {how}"), blame, now);
+            self.start_again(how, now);
+            return self.next_offer(now);
+        }
+        let death = self.restarts.died(now);
+        let blamed = blame == Blame::Config || death.looping;
+        if blamed && self.undo_by_itself(&format!("the Collector {how}"), blame, now) {
+            return self.start_again(how, now);
+        }
+        if self.count_failed_start(&how, blame, now) {
+            return self.start_again(how, now);
+        }
+        self.emit(Effect::Process(ProcessState::Failed {
+            how,
+            retry_in: death.wait,
+            looping: death.looping,
+        }));
+        if death.wait.is_zero() {
+            self.spawn(now);
+        } else {
+            self.process = Process::Waiting { until: now + death.wait };
+        }
+    }
+
+    /// At once, as it gets another config.
+    fn start_again(&mut self, how: String, now: Duration) {
+        self.emit(Effect::Process(ProcessState::Failed { how, retry_in: Duration::ZERO, looping: false }));
+        self.spawn(now);
+    }
+
+    /// It hangs: it is stopped, with little patience, and started again (F-68).
+    pub(super) fn silent(&mut self, generation: Generation, why: String, now: Duration) {
+        let runs = matches!(self.process, Process::Running { .. }) && generation == self.generation;
+        if !runs || self.ending {
+            return;
+        }
+        if self.is_proving() {
+            self.trial_failed(&format!("on the new config, the Collector {why}"), Blame::Config, now);
+        } else if self.running != Layers::Fallback {
+            self.undo_by_itself(&format!("the Collector {why}"), Blame::Config, now);
+        }
+        self.emit(Effect::Process(ProcessState::Failed {
+            how: why,
+            retry_in: Duration::ZERO,
+            looping: false,
+        }));
+        self.process = Process::Stopping { kill_at: now + SILENT_GRACE, then: Then::Start };
+        self.emit(Effect::Stop { generation: self.generation });
+        self.next_offer(now);
     }
 
     pub(super) fn process_timeout(&mut self, now: Duration) {

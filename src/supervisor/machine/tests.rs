@@ -9,10 +9,13 @@ const SETTINGS: Settings = Settings {
     probation: Duration::from_secs(30),
     stop_grace: Duration::from_secs(20),
     reload: ReloadRule::ContentsOnly,
+    rollback: Rollback::Automatic,
 };
 
 pub(super) struct Bench {
     pub(super) machine: Machine,
+    /// What the journal answers.
+    disk: Result<(), String>,
     now: Duration,
 }
 
@@ -22,7 +25,11 @@ impl Bench {
     }
 
     pub(super) fn with(past: Past) -> Self {
-        Self { machine: Machine::new(SETTINGS, past, 1), now: Duration::from_secs(1000) }
+        Self::under(SETTINGS, past)
+    }
+
+    pub(super) fn under(settings: Settings, past: Past) -> Self {
+        Self { machine: Machine::new(settings, past, 1), disk: Ok(()), now: Duration::from_secs(1000) }
     }
 
     /// A machine whose Collector runs and was heard from.
@@ -38,8 +45,16 @@ impl Bench {
         self.effects()
     }
 
+    /// What is asked for; the journal answers by itself.
     fn effects(&mut self) -> Vec<Effect> {
-        std::iter::from_fn(|| self.machine.poll_effect()).collect()
+        let mut effects = Vec::new();
+        while let Some(effect) = self.machine.poll_effect() {
+            match effect {
+                Effect::Arm { .. } => self.machine.handle(Input::Armed(self.disk.clone()), self.now),
+                effect => effects.push(effect),
+            }
+        }
+        effects
     }
 
     pub(super) fn healthy(&mut self, generation: u64, session: u64) -> Vec<Effect> {
@@ -84,7 +99,7 @@ pub(super) fn status(config: u8, outcome: Outcome) -> Effect {
 }
 
 pub(super) fn spawn(generation: u64, config: Option<u8>) -> Effect {
-    Effect::Spawn { generation: Generation(generation), config: config.map(hash) }
+    Effect::Spawn { generation: Generation(generation), layers: Layers::Config(config.map(hash)) }
 }
 
 pub(super) fn failure(effects: &[Effect]) -> &str {
@@ -242,8 +257,10 @@ fn c_cm_01_a_restart_command_keeps_the_config() {
 fn f_71_a_start_that_fails_is_retried_and_said() {
     let mut bench = Bench::new();
     bench.tell(Input::Start);
-    let failed =
-        |generation| Input::SpawnFailed { generation: Generation(generation), why: "no such file".into() };
+    let failed = |generation| {
+        let (generation, why) = (Generation(generation), "no such file".into());
+        Input::SpawnFailed { generation, why, blame: Blame::Outside }
+    };
     assert!(bench.tell(failed(1)).contains(&spawn(2, None)), "once at once");
     let effects = bench.tell(failed(2));
     let said =

@@ -37,6 +37,7 @@ pub(super) fn decode(context: &mut Context<'_>) -> Option<AgentConfig> {
             .unwrap_or(BOOTSTRAP_TIMEOUT);
     let opamp_server_port = port(context);
     let config_files = config_files(context);
+    let startup_fallback_configs = fallback_configs(context);
     let args = args(context);
     let env = env(context);
     Some(AgentConfig {
@@ -49,6 +50,8 @@ pub(super) fn decode(context: &mut Context<'_>) -> Option<AgentConfig> {
         passthrough_logs: context.bool("agent.passthrough_logs").unwrap_or(false),
         use_hup_config_reload: context.bool("agent.use_hup_config_reload"),
         validate_config: context.bool("agent.validate_config").unwrap_or(true),
+        automatic_config_rollback: context.bool("agent.automatic_config_rollback").unwrap_or(true),
+        startup_fallback_configs,
         config_files,
         require_config_files: context.bool("agent.require_config_files").unwrap_or(false),
         args,
@@ -80,6 +83,27 @@ fn executable(context: &mut Context<'_>) -> Option<PathBuf> {
         return None;
     }
     Some(path.to_owned())
+}
+
+/// Each is looked for now: the day it is needed is a bad one to find that it is not there.
+fn fallback_configs(context: &mut Context<'_>) -> Vec<PathBuf> {
+    let key = "agent.startup_fallback_configs";
+    let mut paths = Vec::new();
+    for (at, text) in context.texts(key).unwrap_or_default() {
+        if text.is_empty() {
+            context.problem_at(at, key, format!("{key} contains an empty path; remove the entry"));
+        } else if let Err(error) = (context.sources.stat)(Path::new(text)) {
+            let why = reason(&error);
+            context.problem_at(
+                at,
+                key,
+                format!("could not stat {key} path: {text}: {why}; create it, or remove the entry"),
+            );
+        } else {
+            paths.push(PathBuf::from(text));
+        }
+    }
+    paths
 }
 
 fn instance_id(context: &mut Context<'_>) -> Option<InstanceUid> {

@@ -8,12 +8,6 @@ const MAX_SNIPPET_KIB: i64 = 1024;
 pub(super) fn check(context: &mut Context<'_>) {
     positive(context, "agent.orphan_detection_interval", "agent::orphan_detection_interval must be positive");
     snippet(context);
-    for (at, text) in context.texts("agent.startup_fallback_configs").unwrap_or_default() {
-        if text.is_empty() {
-            let message = "agent.startup_fallback_configs contains an empty path; remove the entry";
-            context.problem_at(at, "agent.startup_fallback_configs", message);
-        }
-    }
     auth(context);
     healthcheck(context);
 }

@@ -1,0 +1,149 @@
+//! Making durable what happened, and saying it only then.
+//!
+//! What cannot be written is tried again every second: until then a config that runs is not said to be applied
+//! (I6), and none is switched to (F-55, F-56).
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Driver;
+use crate::{
+    supervisor::{
+        host_key::host_key,
+        machine::{ConfigHash, Input, Outcome},
+        record,
+    },
+    transport::client::Update,
+    wire::proto::RemoteConfigStatuses,
+};
+
+/// From one try to write to the next.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The state on disk is an older one.
+pub(super) struct Unsaved {
+    pub(super) again: Instant,
+    why: String,
+}
+
+impl Driver {
+    /// What was offered is to be switched to.
+    pub(super) fn arm(&mut self, config: &ConfigHash) {
+        record::armed(&mut self.parts.state, config);
+        let armed = self.save().map_err(|why| format!("the config is not switched to: {why}"));
+        self.tell(Input::Armed(armed));
+    }
+
+    /// Durable first, said second.
+    pub(super) fn status(&mut self, config: &ConfigHash, outcome: Outcome) {
+        // While the host stays as it is, each try ends the same way; that is written and logged once.
+        let known = self.parts.state.config.status.as_ref();
+        let repeated = known.is_some_and(|known| known.hash == *config && known.outcome == outcome);
+        if repeated && matches!(outcome, Outcome::PutOff(_)) {
+            return self.report_status();
+        }
+        match &outcome {
+            Outcome::Applying => {}
+            Outcome::Applied => tracing::info!(%config, "the config is applied"),
+            Outcome::Failed(why) | Outcome::PutOff(why) => {
+                tracing::error!(%config, "the config failed: {why}");
+            }
+        }
+        let ended = outcome != Outcome::Applying;
+        record::outcome(&mut self.parts.state, config, outcome);
+        self.save_or_later();
+        if ended {
+            self.tidy();
+        }
+        self.report_status();
+    }
+
+    pub(super) fn committed(&mut self, config: &ConfigHash) {
+        tracing::info!(%config, "the config has proven itself");
+        self.save_or_later();
+        self.tidy();
+    }
+
+    /// Another config is in force without an offer.
+    pub(super) fn restored(&mut self) {
+        self.save_or_later();
+        self.tidy();
+    }
+
+    pub(super) fn paused(&mut self, paused: bool) {
+        tracing::warn!(paused, "a person on the host decides whether offers of the server are held");
+        self.save_or_later();
+        self.report_health();
+    }
+
+    /// What the server is told of its last config.
+    pub(super) fn report_status(&self) {
+        let mut status = record::remote_config_status(&self.parts.state);
+        if let Some(unsaved) = &self.unsaved
+            && status.status == RemoteConfigStatuses::Applied as i32
+        {
+            status.status = RemoteConfigStatuses::Applying as i32;
+            status.error_message = format!("it runs, and is applied once that is on disk: {}", unsaved.why);
+        }
+        self.parts.client.update(Update::RemoteConfigStatus(status));
+    }
+
+    pub(super) fn save_or_later(&mut self) {
+        // It is tried again, and it was logged.
+        let _ = self.save();
+    }
+
+    fn save(&mut self) -> Result<(), String> {
+        record::follow(&mut self.parts.state, &self.parts.machine, &self.parts.host);
+        let refused = self.parts.journal.refusal().is_some();
+        match self.parts.journal.commit(&self.parts.state) {
+            Ok(()) => {
+                self.unsaved = None;
+                Ok(())
+            }
+            // A state of a newer supervisor stays as it is: there is nothing to try again.
+            Err(error) if refused => Err(error.to_string()),
+            Err(error) => {
+                let why = error.to_string();
+                if self.unsaved.is_none() {
+                    tracing::error!(
+                        "the journal cannot be written, which is tried again every second: {why}"
+                    );
+                }
+                self.unsaved = Some(Unsaved { again: Instant::now() + AGAIN, why: why.clone() });
+                Err(why)
+            }
+        }
+    }
+
+    pub(super) fn save_again(&mut self) {
+        if self.save().is_ok() {
+            tracing::info!("the journal is written again");
+            self.tidy();
+            self.report_status();
+        }
+    }
+
+    /// What failed may do now, if the host adds something else to it.
+    pub(super) fn look_at_host(&mut self) {
+        let binary = self.parts.state.agent.as_ref().map(|agent| agent.sha256.as_str());
+        let host = host_key(&self.parts.config.agent, binary);
+        if host != self.parts.host {
+            tracing::info!(
+                "the host's own part of the config is another one: what failed may be tried again"
+            );
+            self.parts.host = host;
+            self.tell(Input::HostChanged);
+        }
+    }
+
+    /// Asked to end: nobody died over the offer at work.
+    pub(super) fn leave_calmly(&mut self) {
+        let before = self.parts.state.clone();
+        record::calm(&mut self.parts.state);
+        if self.parts.state != before || self.unsaved.is_some() {
+            self.save_or_later();
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What a person on the host asks for, and what the host itself changes.
+
+use std::time::Duration;
+
+use super::{
+    Blame, ConfigHash, Effect, Machine, Outcome,
+    apply::Apply,
+    process::{Process, Then},
+};
+
+impl Machine {
+    /// Whether there is a config to go back to.
+    #[must_use]
+    pub fn can_roll_back(&self) -> bool {
+        !self.ending && (self.is_proving() || self.probation.is_some() || self.previous.is_some())
+    }
+
+    /// Back to the config before the one that is on trial or in force; that one is not tried again.
+    pub(super) fn roll_back(&mut self, now: Duration) {
+        const WHY: &str = "rolled back by a person on the host";
+        if !self.can_roll_back() {
+            return;
+        }
+        if self.is_proving() {
+            self.give_up_trial(WHY, Blame::Config, now);
+        } else if self.probation.is_some() {
+            self.undo(WHY, Blame::Config, now);
+        } else if let Some(previous) = self.previous.take() {
+            self.restore(previous, WHY);
+        }
+        self.run_anew(now);
+        self.next_offer(now);
+    }
+
+    fn restore(&mut self, previous: super::Running, why: &str) {
+        self.last_good.clone_from(&previous);
+        let given_up = std::mem::replace(&mut self.live, previous);
+        if let Some(config) = given_up {
+            self.failed(config, format!("{why}; {}", self.rolled_back()));
+        }
+        self.emit(Effect::Restored);
+    }
+
+    /// Offers are held; what is on its way is finished.
+    pub(super) fn pause(&mut self) {
+        if !std::mem::replace(&mut self.paused, true) {
+            self.emit(Effect::Paused(true));
+        }
+    }
+
+    pub(super) fn resume(&mut self, now: Duration) {
+        if std::mem::replace(&mut self.paused, false) {
+            self.emit(Effect::Paused(false));
+            self.next_offer(now);
+        }
+    }
+
+    /// What failed on this host may do now: the binary is another one, or a local layer.
+    pub(super) fn host_changed(&mut self, now: Duration) {
+        self.quarantine.clear();
+        if self.safe.is_some() && !self.apply.is_at_work() && !self.ending {
+            self.try_last_good_next();
+            self.run_anew(now);
+        }
+    }
+
+    /// A config over which the supervisor itself ended, again and again (F-106).
+    pub(super) fn condemn(&mut self, config: ConfigHash, why: &str, now: Duration) {
+        if self.live.as_ref() == Some(&config) && self.probation.is_some() {
+            self.undo(why, Blame::Config, now);
+            if matches!(self.process, Process::Running { .. }) {
+                self.stop(Then::Start, now);
+            }
+        } else if self.apply == Apply::Idle && self.live.as_ref() != Some(&config) {
+            self.failed(config, why.to_owned());
+        }
+    }
+
+    pub(super) fn failed(&mut self, config: ConfigHash, why: String) {
+        self.quarantine.add(config.clone(), why.clone());
+        self.emit(Effect::Status { config, outcome: Outcome::Failed(why) });
+    }
+}
