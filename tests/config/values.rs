@@ -122,14 +122,12 @@ fn log_levels_and_outputs_are_zaps() {
 
 #[test]
 fn keys_without_effect_are_noticed_by_name() {
-    let agent =
-        "startup_fallback_configs: [/a.yaml]\nhealth_check_port: 13133\norphan_detection_interval: 5s";
+    let agent = "startup_fallback_configs: []\nhealth_check_port: 13133\norphan_detection_interval: 5s";
     let rest = "capabilities:\n  reports_remote_config: true\n  reports_own_logs: true\n\
                 healthcheck: {endpoint: 'localhost:13133'}\n";
     assert_eq!(
         notices(&with("", agent, rest)),
         [
-            "5:3: agent.startup_fallback_configs is read but not acted on yet",
             "6:3: agent.health_check_port has no effect, removed in 0.126: the Collector's health comes from its opamp extension or from a health_check extension; delete the key",
             "7:3: agent.orphan_detection_interval is read but not acted on yet",
             "9:3: capabilities.reports_remote_config is deprecated: use capabilities.accepts_remote_config, which turns the report on too",

@@ -94,6 +94,10 @@ fn wrong_items_of_lists_and_maps_are_at_the_item() {
             "5:30: agent.startup_fallback_configs contains an empty path; remove the entry",
         ),
         (
+            "startup_fallback_configs: [/there, /missing]",
+            "5:38: could not stat agent.startup_fallback_configs path: /missing: entity not found; create it, or remove the entry",
+        ),
+        (
             "description:\n  identifying_attributes:\n    a: [1]",
             "7:7: agent.description.identifying_attributes.a must be a string, got a list",
         ),
