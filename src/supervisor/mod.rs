@@ -9,7 +9,7 @@
 //! - [`commands`]: what a person runs on the host; [`control`]: the socket through which the running supervisor
 //!   answers; [`mask`]: texts without secrets
 //! - [`local`]: the OpAMP endpoint for the Collector's own extension
-//! - [`health`], [`agent`]: what the server is told
+//! - [`health`], [`agent`]: what the server is told; `healthcheck`: what whoever asks over HTTP is told
 //! - [`journal`]: the one truth on disk; `record` is what its content means, `legacy` what the established
 //!   supervisor left, `host_key` what failures are remembered together with
 //! - [`target`]: the server as something to dial; `passthrough`: the Collector's lines in the supervisor's log
@@ -25,6 +25,7 @@ pub mod config;
 pub mod control;
 mod driver;
 pub mod health;
+mod healthcheck;
 mod host_key;
 pub mod journal;
 mod legacy;

@@ -7,12 +7,15 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::watch;
+
 use super::{
     agent,
     compose::{ComposeError, Contact, Idle, require_local_files},
     config::SupervisorConfig,
     control,
     driver::{Driver, Parts, free_port},
+    healthcheck::{self, HealthcheckError, Seen, Serving},
     host_key::host_key,
     journal::{Journal, JournalError, Opened, State},
     legacy::Legacy,
@@ -73,6 +76,8 @@ pub enum StartError {
     )]
     LocalPort { port: u16, source: io::Error },
     #[error(transparent)]
+    Healthcheck(#[from] HealthcheckError),
+    #[error(transparent)]
     Target(#[from] TargetError),
     #[error(transparent)]
     NoRandom(#[from] NoRandom),
@@ -88,7 +93,7 @@ impl StartError {
             Self::Locked(LockError::Held { .. }) => 75,
             Self::Storage(error) if error.is_of_settings() => 78,
             Self::Executable(_) | Self::OwnedKey(_) | Self::LocalFiles(_) => 78,
-            Self::LocalPort { .. } | Self::Target(_) => 78,
+            Self::LocalPort { .. } | Self::Healthcheck(_) | Self::Target(_) => 78,
             _ => 1,
         }
     }
@@ -105,6 +110,7 @@ pub async fn run(config: SupervisorConfig) -> Result<(), StartError> {
     let target = target::of(&config.server)?;
     let storage = storage(&config)?;
     let _lock = Lock::take(&storage)?;
+    let (seen, _serving) = serve_health(&config).await?;
     let (journal, state) = open_journal(&storage, &config)?;
     sweep_orphan(&journal).await;
     let mut start = Start { config, storage, journal, state };
@@ -145,11 +151,22 @@ pub async fn run(config: SupervisorConfig) -> Result<(), StartError> {
         notices,
         signals,
         asked,
+        seen,
     };
     Driver::new(parts).run().await;
     // What is left over says the same as none: nobody listens.
     let _ = fs::remove_file(socket);
     Ok(())
+}
+
+/// Where the driver says what it sees, and the endpoint that tells it, if there is to be one.
+async fn serve_health(
+    config: &SupervisorConfig,
+) -> Result<(Option<watch::Sender<Seen>>, Option<Serving>), HealthcheckError> {
+    let Some(config) = &config.healthcheck else { return Ok((None, None)) };
+    let bound = healthcheck::Bound::bind(config).await?;
+    let (seen, asked) = watch::channel(Seen::starting());
+    Ok((Some(seen), Some(bound.serve(asked))))
 }
 
 struct Start {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    SupportedProtocolVersion,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    server::{VerifierBuilderError, WebPkiClientVerifier},
     version::{TLS12, TLS13},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
@@ -17,11 +19,20 @@ pub enum Version {
     V1_3,
 }
 
-/// A client certificate with its key, both PEM.
+/// A certificate with its key, both PEM.
 #[derive(Clone)]
 pub struct Identity {
     pub cert_pem: Vec<u8>,
     pub key_pem: Vec<u8>,
+}
+
+impl Identity {
+    fn parse(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+        let chain = CertificateDer::pem_slice_iter(&self.cert_pem);
+        let chain = chain.collect::<Result<_, _>>().map_err(TlsError::Cert)?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key_pem).map_err(TlsError::Key)?;
+        Ok((chain, key))
+    }
 }
 
 /// How to make a connection; see [`TlsOptions::build`].
@@ -65,14 +76,16 @@ pub enum TlsError {
     Ca(rustls_pki_types::pem::Error),
     #[error("the CA certificates hold no certificate that can be trusted")]
     NoCa,
-    #[error("the client certificate cannot be read: {0}")]
+    #[error("the certificate cannot be read: {0}")]
     Cert(rustls_pki_types::pem::Error),
-    #[error("the client key cannot be read: {0}")]
+    #[error("the key cannot be read: {0}")]
     Key(rustls_pki_types::pem::Error),
     #[error(
         "the system has no certificate that can be trusted; give a CA, or install the system's CA certificates"
     )]
     NoSystemRoots,
+    #[error("the clients' CA cannot be used: {0}")]
+    ClientCa(#[from] VerifierBuilderError),
     #[error("TLS: {0}")]
     Rustls(#[from] rustls::Error),
 }
@@ -92,9 +105,7 @@ impl TlsOptions {
         let config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
-                let chain = CertificateDer::pem_slice_iter(&identity.cert_pem);
-                let chain = chain.collect::<Result<_, _>>().map_err(TlsError::Cert)?;
-                let key = PrivateKeyDer::from_pem_slice(&identity.key_pem).map_err(TlsError::Key)?;
+                let (chain, key) = identity.parse()?;
                 builder.with_client_auth_cert(chain, key)?
             }
         };
@@ -102,14 +113,7 @@ impl TlsOptions {
     }
 
     fn versions(&self) -> &'static [&'static SupportedProtocolVersion] {
-        static ONLY_1_2: [&SupportedProtocolVersion; 1] = [&TLS12];
-        static ONLY_1_3: [&SupportedProtocolVersion; 1] = [&TLS13];
-        static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
-        match (self.min_version, self.max_version) {
-            (Version::V1_2, Version::V1_2) => &ONLY_1_2,
-            (Version::V1_3, _) => &ONLY_1_3,
-            (Version::V1_2, Version::V1_3) => &BOTH,
-        }
+        versions(self.min_version, self.max_version)
     }
 
     fn roots(&self) -> Result<RootCertStore, TlsError> {
@@ -129,6 +133,47 @@ impl TlsOptions {
             }
         }
         Ok(roots)
+    }
+}
+
+fn versions(min: Version, max: Version) -> &'static [&'static SupportedProtocolVersion] {
+    static ONLY_1_2: [&SupportedProtocolVersion; 1] = [&TLS12];
+    static ONLY_1_3: [&SupportedProtocolVersion; 1] = [&TLS13];
+    static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+    match (min, max) {
+        (Version::V1_2, Version::V1_2) => &ONLY_1_2,
+        (Version::V1_3, _) => &ONLY_1_3,
+        (Version::V1_2, Version::V1_3) => &BOTH,
+    }
+}
+
+/// How to be connected to.
+#[derive(Clone)]
+pub struct ServerTls {
+    pub identity: Identity,
+    /// PEM certificates: a client must show one that these vouch for.
+    pub client_ca_pem: Option<Vec<u8>>,
+    pub min_version: Version,
+    pub max_version: Version,
+}
+
+impl ServerTls {
+    /// Checks the settings.
+    pub fn build(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(versions(self.min_version, self.max_version))?;
+        let builder = match &self.client_ca_pem {
+            None => builder.with_no_client_auth(),
+            Some(pem) => {
+                let roots = TlsOptions { ca_pem: Some(pem.clone()), ..TlsOptions::default() }.roots()?;
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let (chain, key) = self.identity.parse()?;
+        Ok(Arc::new(builder.with_single_cert(chain, key)?))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use opamp::supervisor::config::{
-    LogEncoding, LogLevel, LogOutput, Pem, PemKey, SupervisorConfig, TlsVersion, Transport,
+    Family, LogEncoding, LogLevel, LogOutput, Pem, PemKey, SupervisorConfig, TlsVersion, Transport,
 };
 
 use crate::support::{config, notices, with};
@@ -121,10 +121,31 @@ fn log_levels_and_outputs_are_zaps() {
 }
 
 #[test]
+fn where_health_is_served_arrives() {
+    let health = |rest: &str| config(&with("", "", &format!("healthcheck: {{{rest}}}\n"))).healthcheck;
+    assert_eq!(health(""), None);
+    for (endpoint, host, port) in
+        [("localhost:13133", "localhost", 13133), ("':8080'", "", 8080), ("'[::1]:0'", "::1", 0)]
+    {
+        let health = health(&format!("endpoint: {endpoint}")).unwrap();
+        assert_eq!((health.host.as_str(), health.port, health.family), (host, port, Family::Any));
+    }
+    let rest = "endpoint: 'h:1', transport: tcp4, read_timeout: 0s, idle_timeout: 2s, write_timeout: 3s, \
+                keep_alives_enabled: false, response_headers: [{name: A, value: b}]";
+    let all = health(rest).unwrap();
+    assert_eq!((all.family, all.keep_alives_enabled), (Family::V4, false));
+    assert_eq!(
+        (all.read_header_timeout, all.write_timeout),
+        (Duration::from_secs(2), Duration::from_secs(3))
+    );
+    assert_eq!((all.response_headers[0].0.as_str(), all.response_headers[0].1.expose()), ("A", "b"));
+}
+
+#[test]
 fn keys_without_effect_are_noticed_by_name() {
     let agent = "startup_fallback_configs: []\nhealth_check_port: 13133\norphan_detection_interval: 5s";
     let rest = "capabilities:\n  reports_remote_config: true\n  reports_own_logs: true\n\
-                healthcheck: {endpoint: 'localhost:13133'}\n";
+                healthcheck: {endpoint: localhost, cors: {allowed_origins: ['*']}}\n";
     assert_eq!(
         notices(&with("", agent, rest)),
         [
@@ -132,7 +153,8 @@ fn keys_without_effect_are_noticed_by_name() {
             "7:3: agent.orphan_detection_interval is read but not acted on yet",
             "9:3: capabilities.reports_remote_config is deprecated: use capabilities.accepts_remote_config, which turns the report on too",
             "10:3: capabilities.reports_own_logs is read but not acted on yet",
-            "11:15: healthcheck.endpoint is read but not acted on yet",
+            "11:15: healthcheck.endpoint names no port, so health is not served; write host:port",
+            "11:36: healthcheck.cors has no effect: answers carry no CORS headers, so a page of another origin cannot read them",
         ]
     );
 }

@@ -132,11 +132,11 @@ fn wrong_server_values() {
         ),
         (
             "tls: {cert_file: /a}",
-            "3:9: invalid server::tls settings: for a client certificate provide both certificate and key, or neither; add server.tls.key_file or server.tls.key_pem",
+            "3:9: invalid server::tls settings: for a certificate provide both certificate and key, or neither; add server.tls.key_file or server.tls.key_pem",
         ),
         (
             "tls:\n  key_pem: A",
-            "4:5: invalid server::tls settings: for a client certificate provide both certificate and key, or neither; add server.tls.cert_file or server.tls.cert_pem",
+            "4:5: invalid server::tls settings: for a certificate provide both certificate and key, or neither; add server.tls.cert_file or server.tls.cert_pem",
         ),
         (
             "tls:\n  min_version: '1.3'\n  max_version: '1.2'",
@@ -237,11 +237,39 @@ fn wrong_values_of_other_sections() {
         ("telemetry:\n  traces: {processors: x}", "6:12: telemetry.traces.processors must be a list, got x"),
         (
             "healthcheck:\n  endpoint: localhost:-1",
-            "6:3: healthcheck::endpoint must contain a valid port number, got -1",
+            "6:3: healthcheck::endpoint must contain a valid port number, got -1; write host:port with a port up to 65535",
         ),
         (
             "healthcheck:\n  read_timeout: soon",
             "6:3: healthcheck.read_timeout must be a duration with a unit, such as 300ms, 5s or 1m30s, got soon",
+        ),
+        (
+            "healthcheck:\n  endpoint: h:1\n  write_timeout: -1s",
+            "7:3: healthcheck::write_timeout must be positive, greater than zero such as 5s, got -1s",
+        ),
+        (
+            "healthcheck:\n  transport: unix",
+            "6:3: healthcheck.transport must be one of tcp, tcp4, tcp6, got unix",
+        ),
+        (
+            "healthcheck:\n  endpoint: h:1\n  tls: {min_version: '1.3'}",
+            "7:3: invalid healthcheck::tls settings: a server needs a certificate; add healthcheck.tls.cert_file and healthcheck.tls.key_file, or delete healthcheck.tls for plain HTTP",
+        ),
+        (
+            "healthcheck:\n  tls: {cert_file: /c}",
+            "6:9: invalid healthcheck::tls settings: for a certificate provide both certificate and key, or neither; add healthcheck.tls.key_file or healthcheck.tls.key_pem",
+        ),
+        (
+            "healthcheck:\n  endpoint: h:1\n  auth: {authenticator: basic}",
+            "7:3: healthcheck.auth is not supported: health would be served without it; delete it and restrict access with healthcheck.tls.client_ca_file or a loopback address",
+        ),
+        (
+            "healthcheck:\n  response_headers: {A: [b]}",
+            "6:22: healthcheck.response_headers must be a map of strings, or a list of maps with name and value",
+        ),
+        (
+            "healthcheck:\n  response_headers: {A B: c}",
+            "6:22: healthcheck.response_headers: \"A B\" is no header that can be sent; use a name of letters, digits and -, and a value of one line",
         ),
         ("agents: {}", "5:1: decoding failed: agents is not a known key; did you mean agent?"),
         (

@@ -31,7 +31,7 @@ use tokio::{
 };
 
 /// Longer than anything here takes; a wait that reaches it has failed.
-const DEADLINE: Duration = Duration::from_secs(40);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
 
 /// What a test asks of the server.
 enum Order {
@@ -260,6 +260,12 @@ impl Host {
     /// Adds lines under `agent:`.
     pub(crate) fn agent(mut self, lines: &str) -> Self {
         lines.lines().for_each(|line| self.yaml.push_str(&format!("  {line}\n")));
+        self
+    }
+
+    /// Adds a section of its own.
+    pub(crate) fn top(mut self, lines: &str) -> Self {
+        self.yaml.insert_str(0, &format!("{lines}\n"));
         self
     }
 

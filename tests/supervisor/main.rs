@@ -6,6 +6,7 @@ mod bad_input;
 mod commands;
 mod defects;
 mod harness;
+mod healthcheck;
 mod lifecycle;
 mod local_files;
 mod pid1;

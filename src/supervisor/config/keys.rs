@@ -45,6 +45,8 @@ pub(super) enum Status {
     NotYet,
     /// Still acted on; what to write instead.
     Deprecated(&'static str),
+    /// Checked, and without effect by design; why.
+    Ignored(&'static str),
     /// Without effect for good; why, and what took its place.
     Removed(&'static str),
 }
@@ -68,6 +70,10 @@ const fn not_yet(path: &'static str, shape: Shape) -> Key {
     Key { path, shape, status: Status::NotYet }
 }
 
+const fn ignored(path: &'static str, shape: Shape, why: &'static str) -> Key {
+    Key { path, shape, status: Status::Ignored(why) }
+}
+
 const fn deprecated(path: &'static str, shape: Shape, instead: &'static str) -> Key {
     Key { path, shape, status: Status::Deprecated(instead) }
 }
@@ -81,6 +87,11 @@ const TELEMETRY_LEVELS: Shape = OneOf(&["none", "basic", "normal", "detailed"]);
 const HEALTH_CHECK_PORT: &str = "removed in 0.126: the Collector's health comes from its opamp extension or \
                                  from a health_check extension; delete the key";
 const REPORTS_REMOTE_CONFIG: &str = "capabilities.accepts_remote_config, which turns the report on too";
+
+const OF_CLIENTS: &str = "it says whom a client trusts; whom this endpoint trusts is in client_ca_file";
+const READ_AT_START: &str = "certificates are read at the start of the supervisor";
+const NO_CORS: &str = "answers carry no CORS headers, so a page of another origin cannot read them";
+const NO_BODIES: &str = "bodies of requests are not read";
 
 /// All keys, in the order of the documentation.
 pub(super) static KEYS: &[Key] = &[
@@ -171,21 +182,36 @@ pub(super) static KEYS: &[Key] = &[
     not_yet("telemetry.traces.processors", AnyList),
     not_yet("telemetry.resource", AnyMap),
     acted("healthcheck", Section),
-    not_yet("healthcheck.endpoint", Text),
-    not_yet("healthcheck.transport", Text),
-    not_yet("healthcheck.tls", AnyMap),
-    not_yet("healthcheck.cors", AnyMap),
-    not_yet("healthcheck.auth", AnyMap),
-    not_yet("healthcheck.max_request_body_size", Int),
-    not_yet("healthcheck.include_metadata", Bool),
-    not_yet("healthcheck.response_headers", Any),
-    not_yet("healthcheck.compression_algorithms", Texts),
-    not_yet("healthcheck.read_timeout", Duration),
-    not_yet("healthcheck.read_header_timeout", Duration),
-    not_yet("healthcheck.write_timeout", Duration),
-    not_yet("healthcheck.idle_timeout", Duration),
-    not_yet("healthcheck.keep_alives_enabled", Bool),
-    not_yet("healthcheck.middlewares", AnyList),
+    acted("healthcheck.endpoint", Text),
+    acted("healthcheck.transport", OneOf(&["", "tcp", "tcp4", "tcp6"])),
+    acted("healthcheck.tls", Section),
+    acted("healthcheck.tls.cert_file", Text),
+    acted("healthcheck.tls.cert_pem", Text),
+    acted("healthcheck.tls.key_file", Text),
+    acted("healthcheck.tls.key_pem", Secret),
+    acted("healthcheck.tls.client_ca_file", Text),
+    acted("healthcheck.tls.min_version", Text),
+    acted("healthcheck.tls.max_version", Text),
+    acted("healthcheck.tls.cipher_suites", Texts),
+    acted("healthcheck.tls.curve_preferences", Texts),
+    acted("healthcheck.tls.tpm", AnyMap),
+    ignored("healthcheck.tls.ca_file", Text, OF_CLIENTS),
+    ignored("healthcheck.tls.ca_pem", Text, OF_CLIENTS),
+    ignored("healthcheck.tls.include_system_ca_certs_pool", Bool, OF_CLIENTS),
+    ignored("healthcheck.tls.reload_interval", Duration, READ_AT_START),
+    ignored("healthcheck.tls.client_ca_file_reload", Bool, READ_AT_START),
+    ignored("healthcheck.cors", AnyMap, NO_CORS),
+    acted("healthcheck.auth", AnyMap),
+    ignored("healthcheck.max_request_body_size", Int, NO_BODIES),
+    ignored("healthcheck.include_metadata", Bool, "no authenticator is there that could use metadata"),
+    acted("healthcheck.response_headers", Any),
+    ignored("healthcheck.compression_algorithms", Texts, NO_BODIES),
+    acted("healthcheck.read_timeout", Duration),
+    acted("healthcheck.read_header_timeout", Duration),
+    acted("healthcheck.write_timeout", Duration),
+    acted("healthcheck.idle_timeout", Duration),
+    acted("healthcheck.keep_alives_enabled", Bool),
+    acted("healthcheck.middlewares", AnyList),
 ];
 
 #[cfg(test)]

@@ -31,9 +31,9 @@ use std::{
 pub use endpoint::{InvalidEndpoint, ServerEndpoint, Transport};
 pub use error::{ConfigError, Notice, Position, Problem};
 pub use model::{
-    AgentConfig, AgentDescription, Capabilities, ConfigFile, LogEncoding, LogLevel, LogOutput, LogsConfig,
-    Pem, PemKey, ServerConfig, StorageConfig, SupervisorConfig, TelemetryConfig, TlsConfig, TlsIdentity,
-    TlsVersion,
+    AgentConfig, AgentDescription, Capabilities, ConfigFile, Family, HealthcheckConfig, LogEncoding,
+    LogLevel, LogOutput, LogsConfig, Pem, PemKey, ServerConfig, ServerTlsConfig, StorageConfig,
+    SupervisorConfig, TelemetryConfig, TlsConfig, TlsIdentity, TlsVersion,
 };
 pub use secret::Secret;
 pub use storage::storage_directory;

@@ -15,6 +15,8 @@ pub struct SupervisorConfig {
     pub capabilities: Capabilities,
     pub storage: StorageConfig,
     pub telemetry: TelemetryConfig,
+    /// Absent: nothing is served.
+    pub healthcheck: Option<HealthcheckConfig>,
 }
 
 /// `server`: the OpAMP server and how to reach it.
@@ -200,4 +202,39 @@ pub enum LogOutput {
 pub enum LogEncoding {
     Json,
     Console,
+}
+
+/// `healthcheck`: the HTTP endpoint that tells how supervisor, Collector and server are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthcheckConfig {
+    /// Empty: all addresses.
+    pub host: String,
+    pub port: u16,
+    pub family: Family,
+    pub tls: Option<ServerTlsConfig>,
+    /// Added to each answer.
+    pub response_headers: Vec<(String, Secret)>,
+    /// How long a request's head may take to arrive.
+    pub read_header_timeout: Duration,
+    /// How long an answer may take to be read.
+    pub write_timeout: Duration,
+    pub keep_alives_enabled: bool,
+}
+
+/// `healthcheck.transport`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    Any,
+    V4,
+    V6,
+}
+
+/// `healthcheck.tls`, reduced to what rustls can honour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTlsConfig {
+    pub identity: TlsIdentity,
+    /// Who may connect; without it anybody.
+    pub client_ca: Option<PathBuf>,
+    pub min_version: TlsVersion,
+    pub max_version: TlsVersion,
 }

@@ -56,6 +56,7 @@ fn known_key(context: &mut Context<'_>, key: &Key, entry: &Entry) {
     match key.status {
         Status::Acted => {}
         Status::NotYet => context.notice(path, format!("{path} is read but not acted on yet")),
+        Status::Ignored(why) => context.notice(path, format!("{path} has no effect: {why}")),
         Status::Deprecated(instead) => context.notice(path, format!("{path} is deprecated: use {instead}")),
         Status::Removed(why) => context.notice(path, format!("{path} has no effect, {why}")),
     }

@@ -29,7 +29,7 @@ mod requests;
 use std::{path::PathBuf, time::Duration};
 
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{sleep, sleep_until},
 };
 
@@ -46,10 +46,12 @@ use super::{
     config::SupervisorConfig,
     control::Asked,
     health::Health,
+    healthcheck::Seen,
     journal::{Journal, State},
     live::Live,
     local::{Endpoint, Heard},
     machine::{CheckToken, Generation, Input, Layers, Machine, Verdict},
+    mask::Mask,
     record,
 };
 use crate::{
@@ -79,6 +81,8 @@ pub(super) struct Parts {
     pub notices: mpsc::Receiver<Notice>,
     pub signals: Signals,
     pub asked: mpsc::Receiver<Asked>,
+    /// Where the state is told for `healthcheck`, if somebody may ask for it.
+    pub seen: Option<watch::Sender<Seen>>,
 }
 
 /// A config whose files are made.
@@ -113,6 +117,8 @@ pub(super) struct Driver {
     unstored: Option<AgentRemoteConfig>,
     finished: bool,
     stopping: bool,
+    /// What was shown over HTTP last.
+    shown: Option<Seen>,
     /// Why there is no connection to the server, as it was logged.
     away: Option<String>,
     /// Since when there is one, or none.
@@ -140,6 +146,7 @@ impl Driver {
             unstored: None,
             finished: false,
             stopping: false,
+            shown: None,
             away: Some("not connected yet".to_owned()),
             server_since: wall_nanos(),
             started: wall_nanos(),
@@ -159,6 +166,7 @@ impl Driver {
                 break;
             }
             self.announce();
+            self.show();
             let happening = self.next().await;
             self.happened(happening).await;
         }
@@ -228,6 +236,16 @@ impl Driver {
             let server = away.as_deref().unwrap_or("connected");
             format!("Collector: {collector}; config: {config}; server: {server}")
         });
+    }
+
+    /// The state for whoever asks over HTTP.
+    fn show(&mut self) {
+        let Some(seen) = &self.parts.seen else { return };
+        let now = Seen::new(&self.health.tree(), self.away.as_deref(), self.parts.machine.live());
+        if self.shown.as_ref() != Some(&now) {
+            seen.send_replace(now.masked(&Mask::of(&self.parts.config)));
+            self.shown = Some(now);
+        }
     }
 
     /// The Collector is started, and an offer that was under way when the supervisor ended is judged again;

@@ -1,15 +1,18 @@
 //! The checked tree to the typed configuration: defaults, and the rules of single keys. Shapes and unknown keys
 //! were judged before, by `walk`. Called by [`super::parse`] alone.
 //!
-//! - `server`, `agent`, `telemetry`: one section each; the small sections are here
+//! - `server`, `agent`, `telemetry`, `healthcheck`: one section each; the small sections are here
+//! - `tls`: what the TLS blocks of `server` and `healthcheck` have in common
 //! - `reserved`: rules of keys that have no effect yet
 //!
 //! Where the established supervisor has a wording for an error, it is in the message as it is there.
 
 mod agent;
+mod healthcheck;
 mod reserved;
 mod server;
 mod telemetry;
+mod tls;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -26,8 +29,9 @@ pub(super) fn decode(context: &mut Context<'_>) -> Option<SupervisorConfig> {
     let capabilities = capabilities(context);
     let storage = storage(context);
     let telemetry = telemetry::decode(context);
+    let healthcheck = healthcheck::decode(context);
     reserved::check(context);
-    Some(SupervisorConfig { server: server?, agent: agent?, capabilities, storage, telemetry })
+    Some(SupervisorConfig { server: server?, agent: agent?, capabilities, storage, telemetry, healthcheck })
 }
 
 fn capabilities(context: &Context<'_>) -> Capabilities {

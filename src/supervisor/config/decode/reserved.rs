@@ -9,7 +9,6 @@ pub(super) fn check(context: &mut Context<'_>) {
     positive(context, "agent.orphan_detection_interval", "agent::orphan_detection_interval must be positive");
     snippet(context);
     auth(context);
-    healthcheck(context);
 }
 
 fn snippet(context: &mut Context<'_>) {
@@ -30,15 +29,4 @@ fn auth(context: &mut Context<'_>) {
         let message = format!("server.auth references {id:?} which is not configured under extensions");
         context.problem(key, message);
     }
-}
-
-/// `host` alone means off; what follows the last colon is a port.
-fn healthcheck(context: &mut Context<'_>) {
-    let key = "healthcheck.endpoint";
-    let Some((_, port)) = context.text(key).and_then(|text| text.rsplit_once(':')) else { return };
-    if port.contains(']') || port.parse::<u16>().is_ok() {
-        return;
-    }
-    let port = if context.got(key).starts_with("the value of") { context.got(key) } else { port.to_owned() };
-    context.problem(key, format!("healthcheck::endpoint must contain a valid port number, got {port}"));
 }
