@@ -21,8 +21,14 @@ pub struct Health {
     left_out: Vec<String>,
     left_out_since: u64,
     mode: Mode,
+    /// Since when offers of the server are held, if they are.
+    paused_since: Option<u64>,
 }
 
+/// What the names of the supervisor's own components begin with.
+pub(in crate::supervisor) const OWN_COMPONENTS: &str = "supervisor:";
+/// The component that says that management is paused.
+const MANAGEMENT: &str = "supervisor:management";
 /// The component that says which local layers are left out.
 const CONFIG_FILES: &str = "supervisor:config_files";
 
@@ -74,6 +80,11 @@ impl Health {
         self.left_out = missing.to_vec();
         self.left_out_since = now;
         true
+    }
+
+    /// Offers of the server are held, or taken again.
+    pub fn paused(&mut self, paused: bool, now: u64) {
+        self.paused_since = paused.then_some(now);
     }
 
     /// What the Collector runs with is another thing now.
@@ -130,6 +141,16 @@ impl Health {
                 ..ComponentHealth::default()
             };
             tree.component_health_map.insert(CONFIG_FILES.to_owned(), component);
+        }
+        if let Some(since) = self.paused_since {
+            let component = ComponentHealth {
+                status: "StatusRecoverableError".to_owned(),
+                last_error: "management is paused on the host: offers and restart commands are held"
+                    .to_owned(),
+                status_time_unix_nano: since,
+                ..ComponentHealth::default()
+            };
+            tree.component_health_map.insert(MANAGEMENT.to_owned(), component);
         }
         tree
     }

@@ -2,7 +2,7 @@
 //! server, the cache of what the binary is.
 
 use super::{
-    control::{ConfigStatus, LastOutcome, hex},
+    control::{ConfigStatus, FailedConfig, LastOutcome, hex},
     journal::{AgentRecord, ConfigState, Phase, Previous, Quarantined, State, StatusRecord, Trial},
     machine::{ConfigHash, Machine, Outcome, Past},
 };
@@ -13,6 +13,8 @@ use crate::{
 
 /// Lives of the supervisor that may end while one offer is in one phase; the next one gives it up (F-106).
 const LIVES: u32 = 2;
+/// Failures that administrators are shown.
+const SHOWN: usize = 10;
 /// Failures that are remembered, those on earlier binaries and layers included.
 const FAILURES: usize = 64;
 
@@ -152,10 +154,16 @@ pub(super) fn config_status(state: &State) -> ConfigStatus {
         };
         LastOutcome { hash: hash.to_string(), outcome: outcome.to_owned(), error: error.to_owned() }
     });
+    let newest = state.quarantine.len().saturating_sub(SHOWN);
+    let failed = state.quarantine[newest..]
+        .iter()
+        .map(|failed| FailedConfig { hash: failed.hash.to_string(), why: failed.why.clone() });
     ConfigStatus {
         live: hex(state.config.live.as_ref()),
         last_good: hex(state.config.last_good.as_ref()),
         last,
+        paused: state.paused,
+        failed: failed.collect(),
         ..ConfigStatus::default()
     }
 }

@@ -27,6 +27,12 @@ pub struct Args {
 pub enum Command {
     /// Tell how supervisor, Collector, config and server are [exit code 3: it does not run]
     Status(Status),
+    /// Go back to the config before the one that runs, and wait until the Collector is well with it
+    Rollback(Target),
+    /// Hold offers and restart commands of the server, over restarts too, until `resume`
+    Pause(Target),
+    /// Take offers of the server again
+    Resume(Target),
     /// Print what the Collector wrote
     Logs(Logs),
     /// Print the version

@@ -103,10 +103,17 @@ fn config(page: &mut Page, config: &ConfigStatus) {
     if let Some(at_work) = &config.at_work {
         page.more(&format!("at work: {at_work}"));
     }
-    if let Some(last) = &config.last
-        && last.outcome == "failed"
-    {
+    let last = config.last.as_ref().filter(|last| last.outcome == "failed");
+    if let Some(last) = last {
         page.more(&format!("failed: {}\n{}", last.hash, last.error));
+    }
+    let earlier = config.failed.iter().filter(|failed| last.is_none_or(|last| last.hash != failed.hash));
+    match earlier.count() {
+        0 => {}
+        count => page.more(&format!("{count} that failed earlier are not tried again (all with -o json)")),
+    }
+    if config.paused {
+        page.topic("paused", "offers of the server are held; `opamp-supervisor resume` takes them again");
     }
     for missing in &config.missing {
         page.topic("missing", missing);

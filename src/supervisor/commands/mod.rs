@@ -3,6 +3,7 @@
 //!
 //! - [`args`]: the grammar; `place`: which supervisor is meant
 //! - `status`: how it is; `human`: in words; `logs`: what the Collector wrote
+//! - `orders`: what the running supervisor is told to do
 //! - `about`: version, completions, manual page
 //!
 //! Not here: the running supervisor's end (`control`, `driver`). Called by `bin/opamp-supervisor`.
@@ -11,19 +12,21 @@ mod about;
 pub mod args;
 mod human;
 mod logs;
+mod orders;
 mod place;
 mod status;
 
 use std::{
     io::{self, Write},
     path::PathBuf,
+    time::Duration,
 };
 
 use args::{Args, Command, Format};
 
 use super::{
     config::ConfigError,
-    control::{AskError, ask},
+    control::{AskError, Request, ask},
 };
 use crate::os::fs::FsError;
 
@@ -35,6 +38,9 @@ pub const NOT_RUNNING: u8 = 3;
 pub const USAGE: u8 = 64;
 pub const NOT_ALLOWED: u8 = 77;
 pub const CONFIG: u8 = 78;
+
+/// How long an order waits until the Collector is well.
+const WELL_WITHIN: Duration = Duration::from_secs(90);
 
 /// A command came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +58,10 @@ pub enum CommandError {
     PassedThrough,
     #[error("there is no output of a Collector yet: {} is not there", .0.display())]
     NoOutput(PathBuf),
+    #[error("{0}")]
+    Refused(String),
+    #[error("{done}, but the Collector is not well with it after {WELL_WITHIN:?}: {why}")]
+    NotWell { done: String, why: String },
     #[error("there is no command {0:?}; --help lists them")]
     NoSuchCommand(String),
     #[error("cannot write the output: {0}")]
@@ -85,6 +95,9 @@ impl CommandError {
 pub fn run(args: &Args, command: &Command, out: &mut dyn Write) -> Result<u8, CommandError> {
     match command {
         Command::Status(status) => status::run(&args.place(&status.target)?, status.output, out),
+        Command::Rollback(target) => orders::roll_back(&args.place(target)?, out),
+        Command::Pause(target) => orders::give(&args.place(target)?, Request::Pause, out),
+        Command::Resume(target) => orders::give(&args.place(target)?, Request::Resume, out),
         Command::Logs(logs) => logs::run(&args.place(&logs.target)?, logs, out),
         Command::Version(version) => about::version(version, out),
         Command::Completions(completions) => about::completions(completions, out),

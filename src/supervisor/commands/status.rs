@@ -2,21 +2,21 @@
 
 use std::{io::Write, path::Path};
 
-use super::{CommandError, FAILED, Format, NOT_RUNNING, OK, ask, human, json, place::Place};
+use super::{CommandError, Format, NOT_RUNNING, OK, ask, human, json, place::Place};
 use crate::supervisor::{
     control::{
         AgentStatus, Answer, AskError, CollectorStatus, ConfigStatus, Request, Status, SupervisorStatus,
     },
     journal::{Peeked, peek},
+    mask::printable,
     record,
 };
 
 pub(super) fn run(place: &Place, format: Format, out: &mut dyn Write) -> Result<u8, CommandError> {
     let (status, code) = match ask(&place.socket, Request::Status) {
         Ok(Answer::Status(status)) => (*status, OK),
-        Ok(Answer::Refused { why }) => {
-            writeln!(out, "{why}")?;
-            return Ok(FAILED);
+        Ok(Answer::Refused { why } | Answer::Done { said: why }) => {
+            return Err(CommandError::Refused(printable(&why)));
         }
         Err(AskError::NotRunning(_)) => (left_behind(&place.storage)?, NOT_RUNNING),
         Err(error) => return Err(error.into()),

@@ -26,8 +26,8 @@ use tokio::sync::oneshot;
 pub use ask::{AskError, ask};
 pub(super) use serve::serve;
 pub use status::{
-    AgentStatus, CollectorStatus, ConfigStatus, LastOutcome, ServerStatus, Status, SupervisorStatus, Unwell,
-    time_of,
+    AgentStatus, CollectorStatus, ConfigStatus, FailedConfig, LastOutcome, ServerStatus, Status,
+    SupervisorStatus, Unwell, time_of,
 };
 pub(super) use status::{bounded, hex};
 
@@ -50,6 +50,11 @@ pub fn socket_of(storage: &Path) -> PathBuf {
 #[serde(tag = "request", rename_all = "snake_case")]
 pub enum Request {
     Status,
+    /// Back to the config before.
+    RollBack,
+    /// Offers of the server are held, or taken again.
+    Pause,
+    Resume,
 }
 
 /// What the supervisor says to that.
@@ -57,6 +62,10 @@ pub enum Request {
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
     Status(Box<Status>),
+    /// It is done, or begun.
+    Done {
+        said: String,
+    },
     /// It is not done; why.
     Refused {
         why: String,

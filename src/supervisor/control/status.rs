@@ -107,6 +107,12 @@ pub struct ConfigStatus {
     /// How it went with the last one that was offered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<LastOutcome>,
+    /// Those that failed on this host as it is and are not tried again, the newest last.
+    #[serde(default)]
+    pub failed: Vec<FailedConfig>,
+    /// Offers of the server are held.
+    #[serde(default)]
+    pub paused: bool,
     /// Local layers that are left out.
     #[serde(default)]
     pub missing: Vec<String>,
@@ -119,6 +125,12 @@ pub struct LastOutcome {
     pub outcome: String,
     #[serde(default)]
     pub error: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FailedConfig {
+    pub hash: String,
+    pub why: String,
 }
 
 impl CollectorStatus {

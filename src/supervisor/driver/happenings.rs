@@ -43,7 +43,7 @@ impl Driver {
             Happening::Heard(heard) => self.heard(heard),
             Happening::Checked(Checked { token, verdict }) => self.tell(Input::Checked { token, verdict }),
             Happening::Notice(notice) => self.noticed(notice),
-            Happening::Asked(asked) => self.requested(asked),
+            Happening::Asked(asked) => self.requested(asked).await,
             Happening::Timer => self.parts.machine.handle_timeout(clock::boottime()),
             Happening::SaveAgain => self.save_again(),
             Happening::SignOfLife => self.announcer.alive(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Driver;
+use super::{Driver, wall_nanos};
 use crate::{
     supervisor::{
         host_key::host_key,
@@ -24,7 +24,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// The state on disk is an older one.
 pub(super) struct Unsaved {
     pub(super) again: Instant,
-    why: String,
+    pub(super) why: String,
 }
 
 impl Driver {
@@ -74,6 +74,7 @@ impl Driver {
     pub(super) fn paused(&mut self, paused: bool) {
         tracing::warn!(paused, "a person on the host decides whether offers of the server are held");
         self.save_or_later();
+        self.health.paused(paused, wall_nanos());
         self.report_health();
     }
 

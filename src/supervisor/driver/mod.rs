@@ -132,9 +132,11 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(parts: Parts) -> Self {
+        let mut health = Health::new(wall_nanos());
+        health.paused(parts.machine.is_paused(), wall_nanos());
         Self {
             parts,
-            health: Health::new(wall_nanos()),
+            health,
             announcer: Announcer::new(),
             said: None,
             collector: None,

@@ -8,18 +8,50 @@ use crate::{
             AgentStatus, Answer, Asked, CollectorStatus, ConfigStatus, Request, ServerStatus, Status,
             SupervisorStatus, bounded, hex, time_of,
         },
+        health::OWN_COMPONENTS,
+        machine::{Input, Running},
         mask::Mask,
         record,
     },
 };
 
 impl Driver {
-    pub(super) fn requested(&mut self, Asked { request, reply }: Asked) {
+    /// What changes something is done, and on disk, before it is answered.
+    pub(super) async fn requested(&mut self, Asked { request, reply }: Asked) {
         let answer = match request {
             Request::Status => Answer::Status(Box::new(self.whole_status())),
+            Request::RollBack => self.roll_back().await,
+            Request::Pause => self.hold(Input::Pause, "offers of the server are held").await,
+            Request::Resume => self.hold(Input::Resume, "offers of the server are taken again").await,
         };
         // Whoever asked may have hung up.
         let _ = reply.send(answer);
+    }
+
+    async fn roll_back(&mut self) -> Answer {
+        let machine = &self.parts.machine;
+        if !machine.can_roll_back() {
+            let why = format!("there is no config to go back to: {} runs", name(machine.live()));
+            return Answer::Refused { why };
+        }
+        let from = if machine.is_proving() { machine.applying() } else { machine.live().as_ref() };
+        let from = name(&from.cloned());
+        tracing::warn!("a person on the host goes back from {from} to the config before");
+        self.tell(Input::RollBack);
+        self.perform().await;
+        let to = name(self.parts.machine.live());
+        Answer::Done { said: format!("back from {from} to {to}{}", self.not_on_disk()) }
+    }
+
+    async fn hold(&mut self, input: Input, said: &str) -> Answer {
+        self.tell(input);
+        self.perform().await;
+        Answer::Done { said: format!("{said}{}", self.not_on_disk()) }
+    }
+
+    fn not_on_disk(&self) -> String {
+        let Some(unsaved) = &self.unsaved else { return String::new() };
+        format!("; a restart forgets it, because the journal cannot be written: {}", unsaved.why)
     }
 
     fn whole_status(&self) -> Status {
@@ -59,6 +91,8 @@ impl Driver {
             ..CollectorStatus::of(&self.health.tree())
         };
         status.error = mask.text(&status.error);
+        // What is of the supervisor is told in its own place.
+        status.unwell.retain(|unwell| !unwell.component.starts_with(OWN_COMPONENTS));
         for unwell in &mut status.unwell {
             unwell.error = mask.text(&unwell.error);
         }
@@ -68,8 +102,9 @@ impl Driver {
     fn config_status(&self, mask: &Mask) -> ConfigStatus {
         let left = self.parts.machine.probation_left(clock::boottime());
         let mut status = record::config_status(&self.parts.state);
-        if let Some(last) = &mut status.last {
-            last.error = bounded(&mask.text(&last.error));
+        let texts = status.last.iter_mut().map(|last| &mut last.error);
+        for text in texts.chain(status.failed.iter_mut().map(|failed| &mut failed.why)) {
+            *text = bounded(&mask.text(text));
         }
         ConfigStatus {
             live: hex(self.parts.machine.live().as_ref()),
@@ -91,4 +126,8 @@ impl Driver {
         }
         self.away = away;
     }
+}
+
+fn name(config: &Running) -> String {
+    config.as_ref().map_or_else(|| "the host's own config".to_owned(), |hash| format!("config {hash}"))
 }

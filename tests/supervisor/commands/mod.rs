@@ -2,4 +2,5 @@
 
 mod about;
 mod logs;
+mod orders;
 mod status;
