@@ -77,6 +77,7 @@
 //! | A committed state is never lost and a torn one never read | `journal::slots`, whose tests cut power between any two steps |
 //! | A person's Collector config is never re-serialised | a layer is `LiveFile { contents: Vec<u8> }`; the parsed tree in `collector::lint` cannot be written out |
 //! | What the supervisor must own comes last | `compose` adds one overlay file after all layers; `owned` refuses `--set` on its keys |
+//! | A `supervisor.yaml` that does not pass its checks changes nothing; one that does, as little as it can | `supervisor::reload` judges beside, `driver::reload` swaps; every key is in `changes.rs` |
 //! | The running Collector is not touched before a config passed its checks | `machine::apply`: `Checking` comes before `Proving` |
 //! | SIGHUP goes only to a process that was heard from | `machine::apply::switch` needs a session |
 //! | An operator's change is durable before it is acknowledged or offered | `Hub::operate`: store, then memory, then wake-ups |
@@ -87,7 +88,7 @@
 //!
 //! | X | where |
 //! |---|---|
-//! | a key of `supervisor.yaml` | a row in `supervisor/config/keys.rs`, a field in `model.rs`, a line in `decode/`, a line in `tests/config/samples/every-key.yaml` (a test insists) |
+//! | a key of `supervisor.yaml` | a row in `supervisor/config/keys.rs`, a field in `model.rs`, a line in `decode/`, what a change of it needs in `supervisor/reload/changes.rs` (the compiler insists), a line in `tests/config/samples/every-key.yaml` (a test insists) |
 //! | something that can happen to the supervisor | `supervisor/driver/happenings.rs`; if it decides anything, an `Input` of [`supervisor::machine`] |
 //! | something the supervisor does | an `Effect` of [`supervisor::machine`], performed in `supervisor/driver/effects.rs` |
 //! | something that outlives the supervisor | `supervisor/journal/state.rs`; its meaning in `supervisor/record.rs` |

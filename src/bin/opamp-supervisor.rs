@@ -10,10 +10,10 @@ use opamp::{
             self, CONFIG, USAGE,
             args::{Args, go_style},
         },
-        config::{self, LogEncoding, LogLevel, LogOutput, LogsConfig, Notice},
-        startup,
+        config::{self, LogEncoding, LogOutput, LogsConfig, Notice},
+        startup::{self, Origin},
     },
-    telemetry::logs::{self, Encoding, Level, LogError, LogOptions, Output},
+    telemetry::logs::{self, Encoding, LevelSwitch, LogError, LogOptions, Output},
 };
 
 fn main() -> ExitCode {
@@ -40,9 +40,10 @@ fn daemon(path: &Path) -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return fail(CONFIG, &error.to_string()),
     };
-    if let Err(error) = init_logs(&loaded.config.telemetry.logs) {
-        return fail(CONFIG, &error.to_string());
-    }
+    let log_level = match init_logs(&loaded.config.telemetry.logs) {
+        Ok(log_level) => log_level,
+        Err(error) => return fail(CONFIG, &error.to_string()),
+    };
     loaded.notices.iter().for_each(|notice: &Notice| {
         tracing::warn!("{}:{}:{}: {notice}", path.display(), notice.at.line, notice.at.column);
     });
@@ -50,25 +51,20 @@ fn daemon(path: &Path) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("cannot start: {error}")),
     };
-    match runtime.block_on(startup::run(loaded.config)) {
+    match runtime.block_on(startup::run(loaded.config, Origin { path: path.to_owned(), log_level })) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.exit_code(), &error.to_string()),
     }
 }
 
-fn init_logs(config: &LogsConfig) -> Result<(), LogError> {
+fn init_logs(config: &LogsConfig) -> Result<LevelSwitch, LogError> {
     let output = |output: &LogOutput| match output {
         LogOutput::Stdout => Output::Stdout,
         LogOutput::Stderr => Output::Stderr,
         LogOutput::File(path) => Output::File(path.clone()),
     };
     logs::init(&LogOptions {
-        level: match config.level {
-            LogLevel::Debug => Level::DEBUG,
-            LogLevel::Info => Level::INFO,
-            LogLevel::Warn => Level::WARN,
-            LogLevel::Error => Level::ERROR,
-        },
+        level: config.level.into(),
         encoding: match config.encoding {
             LogEncoding::Json => Encoding::Json,
             LogEncoding::Console => Encoding::Console,

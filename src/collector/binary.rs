@@ -14,7 +14,7 @@ use crate::os::{
 };
 
 /// A Collector binary with everything that every call of it has in common (`agent` in supervisor.yaml).
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Binary {
     pub executable: PathBuf,
     /// `agent.args`; may carry `--config` and `--set`.

@@ -8,6 +8,7 @@
 //! - [`fs`]: atomic files and the private directory; [`lock`]: one instance per directory
 //! - [`host`], [`clock`], [`signals`]: facts, time and randomness, TERM/INT/HUP; `pidfd`: a process by handle
 //! - [`systemd`]: what a service manager is told; [`socket`]: a Unix socket for this host's administrators
+//! - [`watch`]: a file that others write
 //!
 //! Not here: when to restart, what to write, what a failure means; that is `supervisor`'s.
 //! `unsafe` is allowed in this room only. Linux 5.4 or newer is assumed (pidfd).
@@ -27,3 +28,4 @@ pub mod socket;
 pub mod systemd;
 #[cfg(test)]
 mod testing;
+pub mod watch;

@@ -1,4 +1,5 @@
-//! The signals the supervisor answers: TERM and INT stop it, HUP is only noted, CHLD is for a
+//! The signals the supervisor answers: TERM and INT stop it, HUP is a wish to read the
+//! configuration again, CHLD is for a
 //! process that inherits orphans (see [`super::reaper`]).
 
 use std::io;

@@ -1,4 +1,4 @@
-//! What systemd is told through `$NOTIFY_SOCKET`, if it started us: ready, stopping, the state in words, and
+//! What systemd is told through `$NOTIFY_SOCKET`, if it started us: ready, reloading, stopping, the state in words, and
 //! that the main loop still turns. Without that socket every call does nothing.
 
 use std::{io, time::Duration};
@@ -14,6 +14,11 @@ pub fn watchdog_period() -> Option<Duration> {
 /// Everything that the unit promises stands.
 pub fn ready() -> io::Result<()> {
     sd_notify::notify(&[NotifyState::Ready])
+}
+
+/// The configuration is read again; [`ready`] ends it. The time tells systemd which request this answers.
+pub fn reloading() -> io::Result<()> {
+    sd_notify::notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?])
 }
 
 pub fn stopping() -> io::Result<()> {

@@ -3,7 +3,7 @@
 //! While a process runs, the word of the Collector (its opamp extension's tree, or the health probe) counts;
 //! when it does not, the supervisor says why. Times are wall-clock nanoseconds, passed in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::machine::{Condition, Mode, ProcessState};
 use crate::wire::proto::ComponentHealth;
@@ -23,6 +23,8 @@ pub struct Health {
     mode: Mode,
     /// Since when offers of the server are held, if they are.
     paused_since: Option<u64>,
+    /// What a person should mend, by what it is about, and since when it is so.
+    remarks: BTreeMap<&'static str, (String, u64)>,
 }
 
 /// What the names of the supervisor's own components begin with.
@@ -113,6 +115,20 @@ impl Health {
         self.enter(Stage::Running, now);
     }
 
+    /// Something beside the Collector that a person should mend, or that is mended. It shows as a component of
+    /// its own, and makes no Collector unhealthy.
+    pub fn remark(&mut self, about: &'static str, why: Option<String>, now: u64) {
+        match why {
+            Some(why) if self.remarks.get(about).is_some_and(|(known, _)| *known == why) => {}
+            Some(why) => {
+                self.remarks.insert(about, (why, now));
+            }
+            None => {
+                self.remarks.remove(about);
+            }
+        }
+    }
+
     fn enter(&mut self, stage: Stage, now: u64) {
         if self.stage != stage {
             self.stage = stage;
@@ -151,6 +167,15 @@ impl Health {
                 ..ComponentHealth::default()
             };
             tree.component_health_map.insert(MANAGEMENT.to_owned(), component);
+        }
+        for (about, (why, since)) in &self.remarks {
+            let remark = ComponentHealth {
+                last_error: why.clone(),
+                status: "StatusRecoverableError".to_owned(),
+                status_time_unix_nano: *since,
+                ..ComponentHealth::default()
+            };
+            tree.component_health_map.insert(format!("{OWN_COMPONENTS}{about}"), remark);
         }
         tree
     }
@@ -279,6 +304,21 @@ mod tests {
         sick.component_health_map.insert("exporter:otlp".into(), child);
         health.said(sick, 2);
         assert_eq!(health.tree().last_error, "exporter:otlp: connection refused");
+    }
+
+    #[test]
+    fn a_remark_is_seen_and_makes_nobody_unhealthy() {
+        let mut health = Health::default();
+        health.process(&ProcessState::Starting, 1);
+        health.said(word(true), 2);
+        health.remark("x", Some("mend it".into()), 3);
+        health.remark("x", Some("mend it".into()), 4);
+        let tree = health.tree();
+        let remark = &tree.component_health_map["supervisor:x"];
+        assert!(tree.healthy && !remark.healthy);
+        assert_eq!((remark.last_error.as_str(), remark.status_time_unix_nano), ("mend it", 3));
+        health.remark("x", None, 5);
+        assert!(health.tree().component_health_map.is_empty());
     }
 
     #[test]

@@ -72,6 +72,7 @@ pub enum Word {
 /// The endpoint at work.
 #[derive(Debug)]
 pub struct Endpoint {
+    url: String,
     generation: Arc<AtomicU64>,
     heard: mpsc::Receiver<Heard>,
     task: JoinHandle<()>,
@@ -81,10 +82,17 @@ impl Endpoint {
     /// Serves on a bound listener.
     #[must_use]
     pub fn serve(listener: Listener) -> Self {
+        let url = listener.endpoint();
         let generation = Arc::new(AtomicU64::new(0));
         let (tell, heard) = mpsc::channel(QUEUE);
         let task = tokio::spawn(accept(listener, generation.clone(), tell));
-        Self { generation, heard, task }
+        Self { url, generation, heard, task }
+    }
+
+    /// What the extension dials.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Sessions from now on belong to this process.

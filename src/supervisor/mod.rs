@@ -1,7 +1,8 @@
 //! The agent-side daemon: runs one Collector, speaks OpAMP to a server on its behalf.
 //!
 //! - [`config`]: `supervisor.yaml` → typed configuration
-//! - [`startup`]: from a configuration to a running driver
+//! - [`startup`]: from a configuration to a running driver; `setup`: what it means for the Collector
+//! - `reload`: judging another `supervisor.yaml` while one is in force
 //! - `driver`: the one task that owns everything below and performs effects
 //! - [`machine`]: what to do with process and config, pure
 //! - [`compose`], [`live`]: the config as a list of files, on disk; [`owned`]: keys that no `--set` may touch
@@ -36,5 +37,7 @@ pub mod mask;
 pub mod owned;
 mod passthrough;
 mod record;
+mod reload;
+mod setup;
 pub mod startup;
 pub mod target;

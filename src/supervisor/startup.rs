@@ -11,27 +11,24 @@ use tokio::sync::watch;
 
 use super::{
     agent,
-    compose::{ComposeError, Contact, Idle, require_local_files},
+    compose::{ComposeError, require_local_files},
     config::SupervisorConfig,
     control,
-    driver::{Driver, Parts, free_port},
+    driver::{Driver, Parts, Reloads},
     healthcheck::{self, HealthcheckError, Seen, Serving},
     host_key::host_key,
     journal::{Journal, JournalError, Opened, State},
     legacy::Legacy,
     live::Live,
     local::Endpoint,
-    machine::{Machine, ReloadRule, Rollback, Settings},
+    machine::Machine,
     owned::{OwnedKey, refuse_owned},
     record,
+    setup::{self, LearnError, Outfit},
     target::{self, TargetError},
 };
 use crate::{
-    collector::{
-        binary::{Binary, BinaryIdentity},
-        bootstrap::{self, Facts},
-        components::Section,
-    },
+    collector::{binary::BinaryIdentity, bootstrap::Facts},
     os::{
         clock::{self, NoRandom},
         fs::{FsError, ensure_private_dir, replace_file_contents},
@@ -40,22 +37,14 @@ use crate::{
         reaper,
         signals::Signals,
     },
-    protocol::client::{Client, ClientOptions, DEFAULT_HEARTBEAT, Link},
+    protocol::client::{Client, ClientOptions, DEFAULT_HEARTBEAT},
+    telemetry::logs::LevelSwitch,
     transport::{Target, accept::Listener, client},
     wire::InstanceUid,
 };
 
-/// How long a new config has until its first healthy report, unless the file says otherwise.
-const FIRST_HEALTH: Duration = Duration::from_secs(60);
-/// How long a config is watched after it was applied.
-const PROBATION: Duration = Duration::from_secs(30);
-/// How long a Collector has to stop; Kubernetes gives 30 s in all.
-const STOP_GRACE: Duration = Duration::from_secs(20);
 /// What a Collector that outlived its supervisor gets: it was told to stop already when that one died.
 const ORPHAN_GRACE: Duration = Duration::from_secs(5);
-/// The least that the short runs of the binary are given, whatever `agent.bootstrap_timeout` says.
-const BOOTSTRAP_FLOOR: Duration = Duration::from_secs(10);
-
 /// The supervisor cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -99,9 +88,18 @@ impl StartError {
     }
 }
 
+/// What the program knows besides the configuration.
+#[derive(Debug)]
+pub struct Origin {
+    /// Where the configuration was read, and is read again.
+    pub path: PathBuf,
+    pub log_level: LevelSwitch,
+}
+
 /// Runs the supervisor until it is told to stop. On the main thread: children are tied to their thread.
-pub async fn run(config: SupervisorConfig) -> Result<(), StartError> {
+pub async fn run(config: SupervisorConfig, origin: Origin) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(StartError::Signals)?;
+    let reloads = Reloads::new(origin, &config.server);
     if let Err(error) = reaper::become_subreaper() {
         tracing::debug!(%error, "orphans of the Collector go to init, not to the supervisor");
     }
@@ -114,22 +112,22 @@ pub async fn run(config: SupervisorConfig) -> Result<(), StartError> {
     let (journal, state) = open_journal(&storage, &config)?;
     sweep_orphan(&journal).await;
     let mut start = Start { config, storage, journal, state };
-    let mut binary = start.binary();
-    let facts = tokio::select! {
-        facts = start.learn(&binary) => facts?,
+    let (identity, facts) = tokio::select! {
+        learnt = start.learn() => learnt?,
         () = signals.stop() => return Ok(()),
     };
     let port = start.config.agent.opamp_server_port;
     let listener = listen(port, &start.storage).await?;
-    let contact = contact(facts.as_ref(), listener.endpoint());
-    let idle = idle(facts.as_ref(), &mut binary);
+    let outfit = Outfit::new(&start.config.agent, identity, facts, &listener.endpoint());
     let (client, notices) = start.connect(target)?;
     let sha256 = start.state.agent.as_ref().map(|agent| agent.sha256.as_str());
     let host = host_key(&start.config.agent, sha256);
-    let machine = start.machine(&contact, &host)?;
+    let rules = setup::settings(&start.config.agent, &outfit.contact);
+    let fallback = !start.config.agent.startup_fallback_configs.is_empty();
+    let machine = Machine::new(rules, record::past(&start.state, &host, fallback), seed()?);
     let live = Live::open(&start.storage.join("live")).map_err(StartError::Storage)?;
     let Start { config, storage, journal, state } = start;
-    let components = facts.as_ref().map(|facts| facts.components.clone());
+    let components = outfit.facts.as_ref().map(|facts| facts.components.clone());
     let endpoint = Endpoint::serve(listener);
     let socket = control::socket_of(&storage);
     let asked = control::serve(&socket);
@@ -140,11 +138,8 @@ pub async fn run(config: SupervisorConfig) -> Result<(), StartError> {
         state,
         machine,
         host,
-        binary,
-        facts,
+        outfit,
         components,
-        contact,
-        idle,
         live,
         endpoint,
         client,
@@ -152,6 +147,7 @@ pub async fn run(config: SupervisorConfig) -> Result<(), StartError> {
         signals,
         asked,
         seen,
+        reloads,
     };
     Driver::new(parts).run().await;
     // What is left over says the same as none: nobody listens.
@@ -177,32 +173,19 @@ struct Start {
 }
 
 impl Start {
-    fn binary(&self) -> Binary {
-        let agent = &self.config.agent;
-        let env = agent.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
-        Binary {
-            executable: agent.executable.clone(),
-            args: agent.args.clone(),
-            feature_gates: Vec::new(),
-            env: env.collect(),
-        }
-    }
-
     /// What the binary is, from the cache when the file has not changed. A binary that does not answer is run
     /// all the same: its own words at the start say more.
-    async fn learn(&mut self, binary: &Binary) -> Result<Option<Facts>, StartError> {
+    async fn learn(&mut self) -> Result<(BinaryIdentity, Option<Facts>), StartError> {
         let cached = record::facts(&self.state);
         let known = cached.as_ref().map(|(identity, _)| identity);
-        let identity = BinaryIdentity::of(&binary.executable, known).map_err(StartError::Executable)?;
+        let identity =
+            BinaryIdentity::of(&self.config.agent.executable, known).map_err(StartError::Executable)?;
         if let Some((known, facts)) = cached
             && known.sha256 == identity.sha256
         {
-            return Ok(Some(facts));
+            return Ok((identity, Some(facts)));
         }
-        let scratch = self.storage.join("staging").join("bootstrap");
-        let scratch = ensure_private_dir(&scratch).map_err(StartError::Storage)?.path;
-        let deadline = self.config.agent.bootstrap_timeout.max(BOOTSTRAP_FLOOR);
-        match bootstrap::learn(binary, &scratch, deadline).await {
+        match setup::learn(&self.config.agent, &self.storage).await {
             Ok(facts) => {
                 record::keep_facts(&mut self.state, &identity, &facts);
                 if let Err(error) = self.journal.commit(&self.state) {
@@ -210,43 +193,26 @@ impl Start {
                         "what the Collector's binary is cannot be kept for the next start: {error}"
                     );
                 }
-                Ok(Some(facts))
+                Ok((identity, Some(facts)))
             }
-            Err(error) => {
+            Err(LearnError::Scratch(error)) => Err(StartError::Storage(error)),
+            Err(LearnError::Bootstrap(error)) => {
                 tracing::error!(
                     "agent.executable does not say what it is: {error}; it is started without checks of components"
                 );
-                Ok(None)
+                Ok((identity, None))
             }
         }
-    }
-
-    fn machine(&self, contact: &Contact, host: &str) -> Result<Machine, StartError> {
-        let agent = &self.config.agent;
-        let reload = match (agent.use_hup_config_reload, contact) {
-            (Some(false), _) | (_, Contact::Process) => ReloadRule::Never,
-            (Some(true) | None, _) => ReloadRule::ContentsOnly,
-        };
-        let settings = Settings {
-            first_health: agent.config_apply_timeout.unwrap_or(FIRST_HEALTH),
-            probation: PROBATION,
-            stop_grace: STOP_GRACE,
-            reload,
-            rollback: if agent.automatic_config_rollback { Rollback::Automatic } else { Rollback::Never },
-        };
-        let fallback = !agent.startup_fallback_configs.is_empty();
-        Ok(Machine::new(settings, record::past(&self.state, host, fallback), seed()?))
     }
 
     fn connect(
         &self,
         target: Target,
     ) -> Result<(client::ClientHandle, tokio::sync::mpsc::Receiver<client::Notice>), StartError> {
-        let link = if matches!(target.url.scheme(), "ws" | "wss") { Link::WebSocket } else { Link::Http };
         let options = ClientOptions {
             instance_uid: self.state.instance_uid,
             capabilities: agent::capabilities(&self.config.capabilities),
-            link,
+            link: target.link(),
             heartbeat: DEFAULT_HEARTBEAT,
         };
         Ok(client::spawn(Client::new(options, seed()?), target, clock::boottime))
@@ -315,30 +281,6 @@ fn storage(config: &SupervisorConfig) -> Result<PathBuf, StartError> {
         ensure_private_dir(&dir.path.join(room)).map_err(StartError::Storage)?;
     }
     Ok(dir.path)
-}
-
-fn contact(facts: Option<&Facts>, endpoint: String) -> Contact {
-    match facts {
-        Some(facts) => Contact::best(&facts.components, endpoint, free_port().unwrap_or(0)),
-        // Nothing is known of it; most Collectors that are supervised have the extension.
-        None => Contact::Extension { endpoint },
-    }
-}
-
-/// How to run with nothing to do; a Collector that can do without pipelines is told so.
-fn idle(facts: Option<&Facts>, binary: &mut Binary) -> Idle {
-    const GATE: &str = "service.AllowNoPipelines";
-    // Nothing is known of it: a pipeline of nops may start, none at all never does.
-    let Some(facts) = facts else { return Idle::Nop };
-    let has = |section| facts.components.has(section, "nop");
-    if facts.has_gate(GATE) {
-        binary.feature_gates.push(GATE.to_owned());
-        Idle::NoPipeline
-    } else if has(Section::Receivers) && has(Section::Exporters) {
-        Idle::Nop
-    } else {
-        Idle::NoPipeline
-    }
 }
 
 /// Ends what a killed supervisor left behind, if it still is what was written down.

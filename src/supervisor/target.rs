@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sha2::{Digest, Sha256};
+
 use super::config::{Pem, PemKey, ServerConfig, TlsConfig, TlsVersion};
 use crate::transport::{
     BadHeader, Target,
@@ -35,6 +37,41 @@ pub(super) fn of(server: &ServerConfig) -> Result<Target, TargetError> {
         target.server_name.clone_from(&server.tls.server_name_override);
     }
     Ok(target)
+}
+
+/// Tells one way to the server from another: what is in the files of `server.tls` counts, not what they are called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Fingerprint([u8; 32]);
+
+/// The fingerprint of what [`of`] would make now. A file that cannot be read counts as empty: [`of`] names it.
+pub(super) fn fingerprint(server: &ServerConfig) -> Fingerprint {
+    let mut hash = Sha256::new();
+    let mut add = |part: &[u8]| {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    };
+    add(server.endpoint.url().as_str().as_bytes());
+    for (name, values) in &server.headers {
+        add(name.as_bytes());
+        values.iter().for_each(|value| add(value.expose().as_bytes()));
+    }
+    if server.endpoint.is_secure() {
+        let tls = &server.tls;
+        let rules = (
+            tls.include_system_ca_certs_pool,
+            tls.insecure_skip_verify,
+            tls.min_version,
+            tls.max_version,
+            &tls.server_name_override,
+        );
+        add(format!("{rules:?}").as_bytes());
+        add(&tls.ca.as_ref().map(pem).and_then(Result::ok).unwrap_or_default());
+        if let Some(identity) = &tls.identity {
+            add(&pem(&identity.cert).unwrap_or_default());
+            add(&key(&identity.key).unwrap_or_default());
+        }
+    }
+    Fingerprint(hash.finalize().into())
 }
 
 fn tls_options(tls: &TlsConfig) -> Result<TlsOptions, TargetError> {

@@ -15,11 +15,11 @@ use std::{
 pub use tracing::Level;
 use tracing::{Subscriber, subscriber::set_global_default};
 use tracing_subscriber::{
-    Layer,
+    Layer, Registry,
     filter::{LevelFilter, Targets},
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
-    registry,
+    registry, reload,
 };
 
 /// The crates whose events are ours: the library and the three programs.
@@ -67,13 +67,28 @@ pub enum LogError {
     AlreadySet,
 }
 
+/// Changes the level of a log that is set up.
+#[derive(Debug, Clone)]
+pub struct LevelSwitch(reload::Handle<Targets, Registry>);
+
+impl LevelSwitch {
+    pub fn set(&self, level: Level) {
+        // The log it belongs to is gone: there is no level to change.
+        let _ = self.0.reload(filter(level));
+    }
+}
+
 /// Sets the process's log up; once, before anything is logged.
-pub fn init(options: &LogOptions) -> Result<(), LogError> {
-    set_global_default(subscriber(options)?).map_err(|_| LogError::AlreadySet)
+pub fn init(options: &LogOptions) -> Result<LevelSwitch, LogError> {
+    let (subscriber, switch) = subscriber(options)?;
+    set_global_default(subscriber).map_err(|_| LogError::AlreadySet)?;
+    Ok(switch)
 }
 
 /// The same without making it the process's.
-pub fn subscriber(options: &LogOptions) -> Result<Box<dyn Subscriber + Send + Sync>, LogError> {
+pub fn subscriber(
+    options: &LogOptions,
+) -> Result<(Box<dyn Subscriber + Send + Sync>, LevelSwitch), LogError> {
     let colour = !options.outputs.is_empty() && options.outputs.iter().all(Output::is_terminal);
     let places = options.outputs.iter().map(Place::open).collect::<Result<Vec<_>, _>>()?;
     let lines = fmt::layer()
@@ -85,10 +100,14 @@ pub fn subscriber(options: &LogOptions) -> Result<Box<dyn Subscriber + Send + Sy
         Encoding::Console => lines.boxed(),
         Encoding::Json => lines.json().flatten_event(true).boxed(),
     };
-    let level = LevelFilter::from_level(options.level);
+    let (filter, switch) = reload::Layer::new(filter(options.level));
+    Ok((Box::new(registry().with(lines.with_filter(filter))), LevelSwitch(switch)))
+}
+
+fn filter(level: Level) -> Targets {
+    let level = LevelFilter::from_level(level);
     let ours = OURS.map(|target| (target, level));
-    let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_targets(ours);
-    Ok(Box::new(registry().with(lines.with_filter(filter))))
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_targets(ours)
 }
 
 impl Output {
@@ -175,7 +194,7 @@ mod tests {
         fs::write(&one, "kept from before\n").unwrap();
         let full = Output::File("/dev/full".into());
         let outputs = vec![full, Output::File(one.clone()), Output::File(other.clone())];
-        with_default(subscriber(&LogOptions { level, encoding, outputs }).unwrap(), || {
+        with_default(subscriber(&LogOptions { level, encoding, outputs }).unwrap().0, || {
             tracing::info!(config = "ab12", "config applied");
             tracing::debug!("a detail of ours");
             tracing::debug!(target: "hyper::client", "authorization: Bearer secret");
@@ -202,6 +221,24 @@ mod tests {
         assert!(lines[1].contains("a detail of ours") && lines[2].contains("a library's warning"));
         assert!(!lines.concat().contains('\u{1b}'));
         assert_eq!(logged(Encoding::Console, Level::ERROR), [""; 0]);
+    }
+
+    #[test]
+    fn the_level_can_be_changed_while_it_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("log");
+        let options = LogOptions { outputs: vec![Output::File(file.clone())], ..LogOptions::default() };
+        let (subscriber, switch) = subscriber(&options).unwrap();
+        with_default(subscriber, || {
+            for (level, text) in [(Level::DEBUG, "one"), (Level::ERROR, "two"), (Level::DEBUG, "three")] {
+                switch.set(level);
+                tracing::debug!("{text}");
+                tracing::debug!(target: "hyper::client", "authorization: Bearer secret");
+            }
+        });
+        let text = fs::read_to_string(&file).unwrap();
+        let words: Vec<_> = text.lines().map(|line| line.rsplit(' ').next().unwrap()).collect();
+        assert_eq!(words, ["one", "three"]);
     }
 
     #[test]

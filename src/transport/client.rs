@@ -23,11 +23,14 @@ use super::{
 use crate::{
     protocol::{
         backoff::Retry,
-        client::{Client, Effect, Event},
+        client::{self, Client, Effect, Event},
     },
-    wire::proto::{
-        AgentDescription, AgentToServer, AvailableComponents, ComponentHealth, ConnectionSettingsStatus,
-        CustomCapabilities, EffectiveConfig, PackageStatuses, RemoteConfigStatus,
+    wire::{
+        AgentCaps,
+        proto::{
+            AgentDescription, AgentToServer, AvailableComponents, ComponentHealth, ConnectionSettingsStatus,
+            CustomCapabilities, EffectiveConfig, PackageStatuses, RemoteConfigStatus,
+        },
     },
 };
 
@@ -79,7 +82,16 @@ struct Shared {
 struct Wishes {
     updates: Vec<Update>,
     heartbeat: Option<Duration>,
+    capabilities: Option<AgentCaps>,
+    target: Option<Target>,
     stop: bool,
+}
+
+impl Wishes {
+    /// Whether a connection attempt is of no use any more.
+    const fn elsewhere(&self) -> bool {
+        self.stop || self.target.is_some()
+    }
 }
 
 impl Shared {
@@ -101,6 +113,18 @@ impl ClientHandle {
 
     pub fn set_heartbeat(&self, period: Duration) {
         self.shared.wishes().heartbeat = Some(period);
+        self.shared.wake.notify_one();
+    }
+
+    /// Changes what the agent can do; the server is told.
+    pub fn set_capabilities(&self, capabilities: AgentCaps) {
+        self.shared.wishes().capabilities = Some(capabilities);
+        self.shared.wake.notify_one();
+    }
+
+    /// Leaves the server for this one.
+    pub fn redirect(&self, target: Target) {
+        self.shared.wishes().target = Some(target);
         self.shared.wake.notify_one();
     }
 
@@ -178,6 +202,13 @@ impl Shell {
         if let Some(period) = wishes.heartbeat {
             self.client.set_heartbeat(period);
         }
+        if let Some(capabilities) = wishes.capabilities {
+            self.client.set_capabilities(capabilities);
+        }
+        if let Some(target) = wishes.target {
+            self.client.redirect(target.link(), (self.clock)());
+            self.target = target;
+        }
         if wishes.stop {
             self.client.shutdown((self.clock)());
         }
@@ -192,15 +223,15 @@ impl Shell {
         }
     }
 
-    /// Dials, unless somebody wants to stop meanwhile.
+    /// Dials, unless somebody wants to stop or to go elsewhere meanwhile.
     async fn dial(&mut self) {
-        let dialled = if matches!(self.target.url.scheme(), "ws" | "wss") {
-            let stop = stop_wanted(&self.shared);
+        let dialled = if self.target.link() == client::Link::WebSocket {
+            let elsewhere = elsewhere_wanted(&self.shared);
             tokio::select! {
                 dialled = ws::connect(&self.target, self.client.instance_uid()) => {
                     dialled.map(|link| Link::Ws(Box::new(link))).map_err(|error| (error.retry(), error.to_string()))
                 }
-                () = stop => return,
+                () = elsewhere => return,
             }
         } else {
             HttpLink::new(&self.target)
@@ -293,11 +324,11 @@ impl Shell {
     }
 }
 
-/// Resolves when a stop is wished for; other wishes stay to be taken later.
-async fn stop_wanted(shared: &Shared) {
+/// Resolves when a stop or another server is wished for; all wishes stay to be taken later.
+async fn elsewhere_wanted(shared: &Shared) {
     loop {
         let woken = shared.wake.notified();
-        if shared.wishes().stop {
+        if shared.wishes().elsewhere() {
             return shared.wake.notify_one();
         }
         woken.await;

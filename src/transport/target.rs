@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use crate::wire::DEFAULT_MESSAGE_LIMIT;
+use crate::{protocol::client::Link, wire::DEFAULT_MESSAGE_LIMIT};
 
 /// Largest messages of a connection, header and data counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,12 @@ impl Target {
         value.set_sensitive(true);
         self.headers.append(key, value);
         Ok(())
+    }
+
+    /// What is spoken there.
+    #[must_use]
+    pub fn link(&self) -> Link {
+        if matches!(self.url.scheme(), "ws" | "wss") { Link::WebSocket } else { Link::Http }
     }
 
     /// Whether the URL asks for TLS.

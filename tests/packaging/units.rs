@@ -104,6 +104,7 @@ fn units_keep_what_the_supervisor_counts_on() {
         is("StateDirectoryMode", "0700");
         assert_eq!(values(program, "WatchdogSec").len(), 1, "{program}");
     }
+    assert_eq!(values("opamp-supervisor", "ExecReload"), ["/bin/kill -HUP $MAINPID"]);
     let state = values("opamp-supervisor", "StateDirectory");
     assert_eq!(format!("/var/lib/{}", state[0]), DEFAULT_STORAGE_DIRECTORY);
     assert_eq!(values("opamp-server", "StateDirectory").len(), 1, "its --data-dir is one directory");

@@ -282,6 +282,11 @@ impl Host {
         self
     }
 
+    /// What is in `supervisor.yaml` when it starts.
+    pub(crate) fn yaml(&self) -> &str {
+        &self.yaml
+    }
+
     pub(crate) fn state(&self) -> PathBuf {
         self.dir.path().join("state")
     }

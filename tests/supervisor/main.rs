@@ -11,6 +11,7 @@ mod lifecycle;
 mod local_files;
 mod pid1;
 mod real;
+mod reload;
 mod remote_config;
 mod systemd;
 mod tls;

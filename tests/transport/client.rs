@@ -112,3 +112,17 @@ async fn s_tc_04_a_refused_dial_is_told_without_the_credentials() {
     let Notice::Disconnected(why) = next(&mut notices).await else { panic!("it is not connected") };
     assert!(why.contains("401") && !why.contains("s3cret"), "{why}");
 }
+
+#[tokio::test]
+async fn another_server_by_another_transport_is_told_everything_at_once() {
+    let (handle, mut notices, _listener, mut server) = connected().await;
+    let (other, port) = listen().await;
+    handle.redirect(target("http", port));
+    assert!(server.recv().await.agent_disconnect.is_some());
+    let request = Request::accept(&other).await;
+    let first = request.message();
+    assert!(first.agent_disconnect.is_none() && first.agent_description.is_some());
+    assert_eq!(first.health.unwrap().status, "started");
+    let _stream = request.answer(&reply()).await;
+    until(&mut notices, |notice| matches!(notice, Notice::Event(Event::Synced))).await;
+}

@@ -9,6 +9,8 @@
 //!                                                │ shutdown: agent_disconnect, Close
 //!                                                ▼
 //!                                             Stopped   (also from Waiting and Dialling)
+//!
+//!  Waiting ◀── redirect, from everywhere before a shutdown ── agent_disconnect, Close
 //! ```
 //!
 //! A shell performs the [`Effect`]s, and tells the machine what came of them: [`Client::connected`],
@@ -271,14 +273,38 @@ impl Client {
         self.phase = Phase::Waiting { until: now + self.backoff.next(why) };
     }
 
-    /// The last message carries what changed and was not said yet.
+    /// The agent belongs to another server from now on, or to the same one under other terms: the one at hand
+    /// is told goodbye if it listens, and the next is told everything.
+    pub fn redirect(&mut self, link: Link, now: Duration) {
+        match self.phase {
+            Phase::Stopping | Phase::Stopped => return,
+            Phase::Online { in_flight: false, .. } => self.farewell(now),
+            Phase::Online { .. } | Phase::Waiting { .. } | Phase::Dialling => {
+                self.effects.push_back(Effect::Close);
+            }
+        }
+        self.link = link;
+        self.phase = Phase::Waiting { until: now };
+        self.backoff.reset();
+        self.former_uid = None;
+        self.server_caps = ServerCaps::default();
+        self.dirty = Parts::ALL;
+        self.unconfirmed = Parts::NONE;
+        self.components_in_full = false;
+    }
+
     fn say_goodbye(&mut self, now: Duration) {
+        self.farewell(now);
+        self.phase = Phase::Stopped;
+    }
+
+    /// The last message carries what changed and was not said yet.
+    fn farewell(&mut self, now: Duration) {
         let mut message = self.message(now);
         self.report.copy_into(self.to_report(), &mut message);
         message.agent_disconnect = Some(AgentDisconnect {});
         self.effects.push_back(Effect::Send(Box::new(message)));
         self.effects.push_back(Effect::Close);
-        self.phase = Phase::Stopped;
     }
 
     /// Sends what there is to say, if it may be said now.

@@ -189,6 +189,17 @@ pub enum LogLevel {
     Error,
 }
 
+impl From<LogLevel> for tracing::Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Error => Self::ERROR,
+        }
+    }
+}
+
 /// One entry of `telemetry.logs.output_paths`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogOutput {

@@ -33,6 +33,11 @@ impl Announcer {
         }
     }
 
+    /// The configuration is read again, until [`Self::ready`].
+    pub(super) fn reloading(&self) {
+        self.report(systemd::reloading());
+    }
+
     pub(super) fn stopping(&self) {
         self.report(systemd::stopping());
     }

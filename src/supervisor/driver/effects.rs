@@ -1,7 +1,5 @@
 //! Doing what the machine asks for.
 
-use std::net::{Ipv4Addr, TcpListener};
-
 use super::{
     Checked, Driver, Prepared,
     process::{Collector, Output},
@@ -21,6 +19,7 @@ use crate::{
             Blame, CheckToken, ConfigHash, Effect, Generation, Input, Layers, Mode, ProcessState, Running,
             Verdict,
         },
+        setup::with_fresh_port,
     },
     wire::proto::{AgentConfigMap, AgentConfigObject, AgentRemoteConfig, EffectiveConfig},
 };
@@ -63,10 +62,11 @@ impl Driver {
             Ok(prepared) => prepared,
             Err(error) => {
                 // What is wrong with the host's own layers says nothing about the offered config.
-                let verdict = match self.compose(&Layers::Config(None), None, self.parts.contact.clone()) {
-                    Ok(_) => Verdict::Refused(error.to_string()),
-                    Err(own) => Verdict::Unable(own.to_string()),
-                };
+                let verdict =
+                    match self.compose(&Layers::Config(None), None, self.parts.outfit.contact.clone()) {
+                        Ok(_) => Verdict::Refused(error.to_string()),
+                        Err(own) => Verdict::Unable(own.to_string()),
+                    };
                 return self.tell(Input::Checked { token, verdict });
             }
         };
@@ -96,12 +96,8 @@ impl Driver {
         }
     }
 
-    /// A probe on a port of its own proves which config it belongs to.
     fn fresh_contact(&self) -> Contact {
-        match &self.parts.contact {
-            Contact::HealthCheck { port } => Contact::HealthCheck { port: free_port().unwrap_or(*port) },
-            other => other.clone(),
-        }
+        with_fresh_port(&self.parts.outfit.contact)
     }
 
     /// Puts the files of these layers in place: as they were checked, as they are, or made anew.
@@ -147,7 +143,8 @@ impl Driver {
     fn try_spawn(&mut self, generation: Generation, layers: &Layers) -> Result<(), NotStarted> {
         let prepared = self.put(layers)?;
         let configs = self.parts.live.configs(&prepared.composed);
-        let spec = self.parts.binary.spec().args(self.parts.binary.run_args(&configs.as_configs()));
+        let spec =
+            self.parts.outfit.binary.spec().args(self.parts.outfit.binary.run_args(&configs.as_configs()));
         let log = self.parts.storage.join("logs").join("agent.log");
         let output =
             if self.parts.config.agent.passthrough_logs { Output::Passthrough } else { Output::File(&log) };
@@ -238,12 +235,12 @@ impl Driver {
 
     /// Without the opamp extension nobody reports the effective config, so the binary is asked for it.
     pub(super) fn ask_effective_config(&self, generation: Generation, session: u64) {
-        let (Some(current), Some(facts)) = (&self.current, &self.parts.facts) else { return };
+        let (Some(current), Some(facts)) = (&self.current, &self.parts.outfit.facts) else { return };
         if matches!(current.contact, Contact::Extension { .. }) {
             return;
         }
         let configs = self.parts.live.configs(&current.composed);
-        let (binary, gates) = (self.parts.binary.clone(), facts.feature_gates.clone());
+        let (binary, gates) = (self.parts.outfit.binary.clone(), facts.feature_gates.clone());
         let tell = self.probes.0.clone();
         tokio::spawn(async move {
             match print_config(&binary, &configs.as_configs(), &gates, VALIDATE_DEADLINE).await {
@@ -288,10 +285,4 @@ enum NotStarted {
     NotPut(#[from] NotPut),
     #[error(transparent)]
     Spawn(#[from] SpawnError),
-}
-
-/// A port that was free a moment ago.
-pub(in crate::supervisor) fn free_port() -> Option<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
-    listener.local_addr().ok().map(|address| address.port())
 }

@@ -11,6 +11,7 @@ use crate::{
         local::{Heard, Word},
         machine::Input,
         record,
+        reload::{Cause, Found},
     },
     transport::client::{Notice, Update},
     wire::proto::AvailableComponents,
@@ -25,6 +26,10 @@ pub(super) enum Happening {
     Notice(Notice),
     /// An administrator on this host asks for something.
     Asked(Asked),
+    /// `supervisor.yaml` was written.
+    Written,
+    /// It was read again.
+    Reread(Found),
     Timer,
     /// What could not be written is tried again.
     SaveAgain,
@@ -44,6 +49,8 @@ impl Driver {
             Happening::Checked(Checked { token, verdict }) => self.tell(Input::Checked { token, verdict }),
             Happening::Notice(notice) => self.noticed(notice),
             Happening::Asked(asked) => self.requested(asked).await,
+            Happening::Written => self.want_reload(Cause::File),
+            Happening::Reread(found) => self.reload_found(found),
             Happening::Timer => self.parts.machine.handle_timeout(clock::boottime()),
             Happening::SaveAgain => self.save_again(),
             Happening::SignOfLife => self.announcer.alive(),
@@ -59,9 +66,7 @@ impl Driver {
                 self.announcer.stopping();
                 self.tell(Input::Shutdown);
             }
-            Received::Hangup => {
-                tracing::warn!("SIGHUP: reloading supervisor.yaml is not supported; restart the supervisor");
-            }
+            Received::Hangup => self.want_reload(Cause::Signal),
             Received::ChildEnded => reap_strangers(),
         }
     }
@@ -108,13 +113,13 @@ impl Driver {
         if self.parts.components.as_ref() == Some(&all) {
             return;
         }
-        self.parts.client.update(Update::AvailableComponents(all.to_wire()));
-        if let Some(facts) = &mut self.parts.facts {
+        if let Some(facts) = &mut self.parts.outfit.facts {
             facts.components = all.clone();
             record::learn_more(&mut self.parts.state, facts);
             self.save_or_later();
         }
         self.parts.components = Some(all);
+        self.report_components();
     }
 
     fn noticed(&mut self, notice: Notice) {

@@ -13,6 +13,7 @@
 //! - `effects`: doing what the machine asks for
 //! - `keeping`: making durable what happened, and saying it only then
 //! - `announce`: what a service manager is told
+//! - `offers`: what the server wants to be run; `reload`: another `supervisor.yaml`
 //! - `process`: the running Collector: its output, its end, its watch
 //! - `requests`: what administrators on this host ask for
 //!
@@ -24,6 +25,7 @@ mod happenings;
 mod keeping;
 mod offers;
 mod process;
+mod reload;
 mod requests;
 
 use std::{path::PathBuf, time::Duration};
@@ -34,15 +36,15 @@ use tokio::{
 };
 
 use announce::Announcer;
-pub(super) use effects::free_port;
 use happenings::Happening;
 use keeping::Unsaved;
 use process::Collector;
+pub(super) use reload::Reloads;
 
 use super::{
     agent,
     check::Check,
-    compose::{ComposeError, Composed, Contact, Host, Idle, compose, compose_fallback},
+    compose::{ComposeError, Composed, Contact, Host, compose, compose_fallback},
     config::SupervisorConfig,
     control::Asked,
     health::Health,
@@ -53,9 +55,10 @@ use super::{
     machine::{CheckToken, Generation, Input, Layers, Machine, Verdict},
     mask::Mask,
     record,
+    setup::Outfit,
 };
 use crate::{
-    collector::{binary::Binary, bootstrap::Facts, components::Components},
+    collector::components::Components,
     os::{child::Exit, clock, signals::Signals},
     transport::client::{ClientHandle, Notice, Update},
     wire::proto::{AgentDescription, AgentRemoteConfig},
@@ -70,11 +73,8 @@ pub(super) struct Parts {
     pub machine: Machine,
     /// What the host adds to every config, as failures are remembered with it.
     pub host: String,
-    pub binary: Binary,
-    pub facts: Option<Facts>,
+    pub outfit: Outfit,
     pub components: Option<Components>,
-    pub contact: Contact,
-    pub idle: Idle,
     pub live: Live,
     pub endpoint: Endpoint,
     pub client: ClientHandle,
@@ -83,6 +83,7 @@ pub(super) struct Parts {
     pub asked: mpsc::Receiver<Asked>,
     /// Where the state is told for `healthcheck`, if somebody may ask for it.
     pub seen: Option<watch::Sender<Seen>>,
+    pub reloads: Reloads,
 }
 
 /// A config whose files are made.
@@ -167,6 +168,7 @@ impl Driver {
             if self.finished {
                 break;
             }
+            self.begin_reload();
             self.announce();
             self.show();
             let happening = self.next().await;
@@ -208,6 +210,7 @@ impl Driver {
             Some(checked) = self.checks.1.recv() => Happening::Checked(checked),
             Some(notice) = self.parts.notices.recv() => Happening::Notice(notice),
             Some(asked) = self.parts.asked.recv() => Happening::Asked(asked),
+            happening = self.parts.reloads.next() => happening,
             () = timer => Happening::Timer,
             () = save_again => Happening::SaveAgain,
             () = self.announcer.due() => Happening::SignOfLife,
@@ -219,6 +222,10 @@ impl Driver {
         self.describe();
         self.report_health();
         self.report_status();
+        self.report_components();
+    }
+
+    fn report_components(&self) {
         if let Some(components) = &self.parts.components {
             self.parts.client.update(Update::AvailableComponents(components.to_wire()));
         }
@@ -236,7 +243,10 @@ impl Driver {
                 .as_ref()
                 .map_or_else(|| "the host's own".to_owned(), ToString::to_string);
             let server = away.as_deref().unwrap_or("connected");
-            format!("Collector: {collector}; config: {config}; server: {server}")
+            let refused = parts.reloads.refused.as_deref();
+            let file = refused
+                .map_or_else(String::new, |why| format!("supervisor.yaml on disk is not in force: {why}; "));
+            format!("{file}Collector: {collector}; config: {config}; server: {server}")
         });
     }
 
@@ -270,9 +280,9 @@ impl Driver {
     }
 
     fn describe(&self) {
-        let Parts { config, state, facts, client, .. } = &self.parts;
-        let description =
-            agent::description(&config.agent, state.instance_uid, facts.as_ref(), self.said.as_ref());
+        let Parts { config, state, outfit, client, .. } = &self.parts;
+        let facts = outfit.facts.as_ref();
+        let description = agent::description(&config.agent, state.instance_uid, facts, self.said.as_ref());
         client.update(Update::Description(description));
     }
 
@@ -303,7 +313,7 @@ impl Driver {
             agent: &self.parts.config.agent,
             instance_uid: self.parts.state.instance_uid,
             contact: contact.clone(),
-            idle: self.parts.idle,
+            idle: self.parts.outfit.idle,
         };
         let composed = match layers {
             Layers::Config(_) => compose(&host, remote.and_then(|remote| remote.config.as_ref()))?,
@@ -316,7 +326,7 @@ impl Driver {
         use super::check::AskBinary;
         let validate = self.parts.config.agent.validate_config;
         Check {
-            binary: self.parts.binary.clone(),
+            binary: self.parts.outfit.binary.clone(),
             components: self.parts.components.clone(),
             ask: if validate { AskBinary::Yes } else { AskBinary::No },
             staging: self.parts.storage.join("staging").join("config"),

@@ -15,6 +15,7 @@ impl Driver {
     /// Stores the offer, so that nothing is lost from here on, then considers it. What cannot be stored is
     /// held until it can be.
     pub(super) fn offered(&mut self, offer: AgentRemoteConfig) {
+        let Some(offer) = self.parts.reloads.hold(offer) else { return };
         let hash = ConfigHash(offer.config_hash.clone());
         if offer.config.is_none() {
             // A server may name without its body what this agent already runs (S-RC-06).

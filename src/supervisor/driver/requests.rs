@@ -67,8 +67,8 @@ impl Driver {
             },
             agent: AgentStatus {
                 instance_uid: self.parts.state.instance_uid.to_string(),
-                name: self.parts.facts.as_ref().map(|facts| facts.command.clone()),
-                version: self.parts.facts.as_ref().map(|facts| facts.version.clone()),
+                name: self.parts.outfit.facts.as_ref().map(|facts| facts.command.clone()),
+                version: self.parts.outfit.facts.as_ref().map(|facts| facts.version.clone()),
                 executable: Some(self.parts.config.agent.executable.display().to_string()),
             },
             server: Some(ServerStatus {

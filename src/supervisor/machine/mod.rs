@@ -36,7 +36,7 @@
 //! - `apply`: a config on its way from offer to proof; `probation`: what comes after
 //! - `put_off`: offers that the host stands in the way of; `quarantine`: those that failed
 //! - `safe`: what runs when the last good config does not
-//! - `operator`: what a person on the host asks for
+//! - `operator`: what a person on the host asks for; `refresh`: the host's own part changes
 
 mod apply;
 mod operator;
@@ -44,6 +44,7 @@ mod probation;
 mod process;
 mod put_off;
 mod quarantine;
+mod refresh;
 mod restart;
 mod safe;
 mod terms;
@@ -63,6 +64,7 @@ use probation::Probation;
 use process::Process;
 use put_off::PutOff;
 use quarantine::Quarantine;
+pub use refresh::Refresh;
 use restart::RestartPolicy;
 use safe::Safe;
 pub use terms::{
@@ -267,6 +269,7 @@ impl Machine {
             Input::HostChanged => self.host_changed(now),
             Input::Condemn { config, why } => self.condemn(config, &why, now),
             Input::Restart => self.restart(now),
+            Input::Refresh(refresh) => self.refresh(refresh, now),
             Input::RollBack => self.roll_back(now),
             Input::Pause => self.pause(),
             Input::Resume => self.resume(now),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CheckToken, Condition, ConfigHash, Generation, Running, Verdict};
+use super::{CheckToken, Condition, ConfigHash, Generation, Refresh, Running, Verdict};
 
 /// When SIGHUP is enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +100,8 @@ pub enum Input {
     },
     /// The server asks for a restart.
     Restart,
+    /// The host's own part of the config is another one: `supervisor.yaml` was read again.
+    Refresh(Refresh),
     /// A person on the host wants the config before.
     RollBack,
     /// A person on the host wants offers to be held, and to be taken again.

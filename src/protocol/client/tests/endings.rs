@@ -96,3 +96,36 @@ fn c_ad_01_without_a_connection_there_is_nobody_to_say_goodbye_to() {
     assert_eq!(effects(&mut client, at(0)), [Effect::Close]);
     assert!(client.is_stopped());
 }
+
+#[test]
+fn c_ad_01_another_server_is_told_everything_and_the_one_before_goodbye() {
+    let mut client = online(Link::WebSocket);
+    client.set_health(healthy(false));
+    client.redirect(Link::Http, at(1));
+    let got = effects(&mut client, at(1));
+    let [Effect::Send(last), Effect::Close] = &*got else { panic!("{got:?}") };
+    assert!(last.agent_disconnect.is_some() && last.health.is_some());
+    client.received(ServerToAgent { flags: 1, ..reply() }, at(1));
+    assert!(effects(&mut client, at(1)).is_empty(), "a late word of the one before");
+    dial(&mut client, at(1));
+    let first = sent(&mut client, at(1)).remove(0);
+    assert!(first.agent_disconnect.is_none() && first.health.is_some() && first.agent_description.is_some());
+}
+
+#[test]
+fn while_dialling_or_waiting_another_server_is_dialled_at_once() {
+    let mut client = client_with(Link::WebSocket, capabilities());
+    client.handle_timeout(at(0));
+    assert_eq!(effects(&mut client, at(0)), [Effect::Dial]);
+    client.redirect(Link::WebSocket, at(1));
+    assert_eq!((effects(&mut client, at(1)), client.poll_timeout()), (vec![Effect::Close], Some(at(1))));
+    client.connected(at(1));
+    assert!(!client.is_online(), "the attempt that was given up");
+    client.handle_timeout(at(1));
+    client.disconnected(Retry::Failed, at(1));
+    client.redirect(Link::WebSocket, at(2));
+    assert_eq!(client.poll_timeout(), Some(at(2)), "no pause of the server before");
+    client.shutdown(at(2));
+    client.redirect(Link::WebSocket, at(3));
+    assert!(client.is_stopped());
+}

@@ -1,0 +1,269 @@
+//! Another `supervisor.yaml` while everything runs: when it is read, and how it comes into force.
+//!
+//! One reading is at work at a time; whatever asks for one meanwhile is one more run after it (F-84). A remote
+//! config on its way is finished first, and an offer that comes during a reading waits for its end: each is
+//! judged with the other as it is.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::{Driver, Prepared, happenings::Happening, wall_nanos};
+use crate::{
+    os::watch::FileWatch,
+    supervisor::{
+        agent,
+        config::ServerConfig,
+        machine::{Input, Layers, Refresh, Running},
+        record,
+        reload::{Cause, Examination, Fit, Found, InPlace, Touch, examine},
+        setup::{self, Outfit},
+        startup::Origin,
+        target::{self, Fingerprint},
+    },
+    wire::proto::AgentRemoteConfig,
+};
+
+/// How long a write of the file may take to settle.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// The file, and where reading it again stands.
+pub(in crate::supervisor) struct Reloads {
+    origin: Origin,
+    watch: Option<FileWatch>,
+    /// The server as it is dialled.
+    server: Fingerprint,
+    wanted: Option<Cause>,
+    at_work: Option<AtWork>,
+    found: (mpsc::Sender<Found>, mpsc::Receiver<Found>),
+    /// Why the file on disk is not in force.
+    pub(super) refused: Option<String>,
+    /// The newest offer that came during a reading.
+    held: Option<AgentRemoteConfig>,
+}
+
+struct AtWork {
+    cause: Cause,
+    /// The remote config that it is judged with.
+    with: Running,
+}
+
+impl Reloads {
+    /// Watches the file from here on.
+    pub(in crate::supervisor) fn new(origin: Origin, server: &ServerConfig) -> Self {
+        let watch = FileWatch::start(&origin.path, SETTLE);
+        let watch = watch.map_err(|error| {
+            let path = origin.path.display();
+            tracing::warn!("{path} cannot be watched: {error}; after a change of it, send SIGHUP");
+        });
+        Self {
+            watch: watch.ok(),
+            server: target::fingerprint(server),
+            origin,
+            wanted: None,
+            at_work: None,
+            found: mpsc::channel(1),
+            refused: None,
+            held: None,
+        }
+    }
+
+    /// The file was written, or a reading ended.
+    pub(super) async fn next(&mut self) -> Happening {
+        let written = async {
+            match &self.watch {
+                Some(watch) => watch.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(found) = self.found.1.recv() => Happening::Reread(found),
+            () = written => Happening::Written,
+        }
+    }
+
+    /// Takes an offer into custody while the file is read; the newest wins.
+    pub(super) fn hold(&mut self, offer: AgentRemoteConfig) -> Option<AgentRemoteConfig> {
+        if self.at_work.is_none() {
+            return Some(offer);
+        }
+        self.held = Some(offer);
+        None
+    }
+}
+
+impl Driver {
+    /// Somebody wants the file to be read again.
+    pub(super) fn want_reload(&mut self, cause: Cause) {
+        let reloads = &mut self.parts.reloads;
+        if reloads.wanted.is_none() && reloads.at_work.is_none() {
+            self.announcer.reloading();
+        }
+        reloads.wanted = reloads.wanted.max(Some(cause));
+    }
+
+    /// Begins a reading if one is wanted and nothing stands in its way.
+    pub(super) fn begin_reload(&mut self) {
+        if self.stopping || self.parts.reloads.at_work.is_some() || !self.parts.machine.is_at_rest() {
+            return;
+        }
+        let Some(cause) = self.parts.reloads.wanted.take() else { return };
+        let with = self.parts.machine.live().clone();
+        let examination = self.examination(cause, &with);
+        self.parts.reloads.at_work = Some(AtWork { cause, with });
+        let tell = self.parts.reloads.found.0.clone();
+        tokio::spawn(async move {
+            // The driver is gone only when everything ends.
+            let _ = tell.send(examine(examination).await).await;
+        });
+    }
+
+    fn examination(&self, cause: Cause, with: &Running) -> Examination {
+        let of = Layers::Config(with.clone());
+        let running = match &self.current {
+            Some(current) if current.layers == of => {
+                Some(InPlace::Config(current.composed.clone(), current.contact.clone()))
+            }
+            Some(current) if current.layers == Layers::Fallback => Some(InPlace::Fallback),
+            _ => None,
+        };
+        Examination {
+            cause,
+            path: self.parts.reloads.origin.path.clone(),
+            in_force: self.parts.config.clone(),
+            server: self.parts.reloads.server,
+            outfit: self.parts.outfit.clone(),
+            components: self.parts.components.clone(),
+            local: self.parts.endpoint.url().to_owned(),
+            instance_uid: self.parts.state.instance_uid,
+            remote: with.as_ref().and_then(|hash| self.body_of(hash)),
+            running,
+            storage: self.parts.storage.clone(),
+        }
+    }
+
+    pub(super) fn reload_found(&mut self, found: Found) {
+        let Some(work) = self.parts.reloads.at_work.take() else { return };
+        if self.stopping {
+            return;
+        }
+        if self.parts.machine.is_at_rest() && *self.parts.machine.live() == work.with {
+            self.conclude(work.cause, found);
+            self.announcer.ready();
+            if self.parts.reloads.wanted.is_some() {
+                self.announcer.reloading();
+            }
+        } else {
+            // It was judged with what does not run any more.
+            let wanted = &mut self.parts.reloads.wanted;
+            *wanted = (*wanted).max(Some(work.cause));
+        }
+        if let Some(offer) = self.parts.reloads.held.take() {
+            self.offered(offer);
+        }
+    }
+
+    fn conclude(&mut self, cause: Cause, found: Found) {
+        let (path, cause) = (self.parts.reloads.origin.path.display().to_string(), cause.name());
+        let refused = match found {
+            Found::Nothing => {
+                tracing::info!("{path} was read again ({cause}): nothing changed");
+                None
+            }
+            Found::Refused(why) => {
+                tracing::error!(
+                    "{path} was read again ({cause}) and is not taken; all runs on as before: {why}"
+                );
+                Some(why)
+            }
+            Found::Fit(fit) => {
+                let done = self.bring_into_force(*fit, &path);
+                tracing::info!("{path} was read again ({cause}): {done}");
+                None
+            }
+        };
+        self.refused(refused);
+    }
+
+    /// For whoever looks at the agent: the file on disk is another one than what runs.
+    fn refused(&mut self, why: Option<String>) {
+        let told = why.as_ref().map(|why| format!("supervisor.yaml on disk is not in force: {why}"));
+        self.health.remark("supervisor.yaml", told, wall_nanos());
+        self.parts.reloads.refused = why;
+        self.report_health();
+    }
+
+    /// What was done, in words.
+    fn bring_into_force(&mut self, fit: Fit, path: &str) -> String {
+        let Fit { config, notices, changes, server, outfit, collector } = fit;
+        for notice in &notices {
+            tracing::warn!("{path}:{}:{}: {notice}", notice.at.line, notice.at.column);
+        }
+        for (key, why) in changes.kept() {
+            tracing::warn!("{key} changed in {path}; {why}");
+        }
+        let mut done = Vec::new();
+        match changes.names() {
+            names if names.is_empty() => {}
+            names => done.push(format!("{names} changed")),
+        }
+        self.parts.reloads.origin.log_level.set(config.telemetry.logs.level.into());
+        if config.capabilities != self.parts.config.capabilities {
+            self.parts.client.set_capabilities(agent::capabilities(&config.capabilities));
+            done.push("the server is told the capabilities".to_owned());
+        }
+        let described = config.agent.description != self.parts.config.agent.description;
+        self.parts.config = config;
+        if let Some((target, fingerprint)) = server {
+            self.parts.reloads.server = fingerprint;
+            self.parts.client.redirect(target);
+            self.server_changed(Some("the server is dialled anew".to_owned()));
+            done.push(format!("{} is dialled anew", self.parts.config.server.endpoint));
+        }
+        let equipped = outfit.is_some();
+        if let Some(outfit) = outfit {
+            self.equip(outfit);
+        }
+        let rules = setup::settings(&self.parts.config.agent, &self.parts.outfit.contact);
+        self.parts.machine.reconfigure(rules);
+        if described || equipped {
+            self.describe();
+        }
+        self.look_at_host();
+        done.extend(self.touch(collector));
+        if done.is_empty() { "nothing changed".to_owned() } else { done.join("; ") }
+    }
+
+    /// Another binary, or another way to call it.
+    fn equip(&mut self, outfit: Outfit) {
+        if outfit.identity.sha256 != self.parts.outfit.identity.sha256 || self.parts.outfit.facts.is_none() {
+            self.parts.components = outfit.facts.as_ref().map(|facts| facts.components.clone());
+            self.said = None;
+            if let Some(facts) = &outfit.facts {
+                record::keep_facts(&mut self.parts.state, &outfit.identity, facts);
+                self.save_or_later();
+            }
+            self.report_components();
+        }
+        self.parts.outfit = outfit;
+    }
+
+    /// Has the Collector run what was judged.
+    fn touch(&mut self, collector: Touch) -> Option<String> {
+        let (composed, contact, refresh) = match collector {
+            Touch::Not => return None,
+            Touch::Contents(composed, contact) => (composed, contact, Refresh::Contents),
+            Touch::Process(composed, contact) => (composed, contact, Refresh::Process),
+        };
+        let layers = Layers::Config(self.parts.machine.live().clone());
+        // Nothing that was made from the old file is used again.
+        self.current = None;
+        self.candidate = Some(Prepared { layers, composed, contact });
+        self.tell(Input::Refresh(refresh));
+        let how = match refresh {
+            Refresh::Contents => "the Collector's files are others",
+            Refresh::Process => "the Collector is run anew",
+        };
+        Some(how.to_owned())
+    }
+}

@@ -1,0 +1,139 @@
+//! What a configuration means for the Collector: its binary and what that is, how it is heard from, how it runs
+//! with nothing to do, and the machine's rules. A start and a reload ask the same questions here.
+//!
+//! Not here: storage, journal, connections, which `startup` opens once.
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    path::Path,
+    time::Duration,
+};
+
+use super::{
+    compose::{Contact, Idle},
+    config::AgentConfig,
+    machine::{ReloadRule, Rollback, Settings},
+};
+use crate::{
+    collector::{
+        binary::{Binary, BinaryIdentity},
+        bootstrap::{self, BootstrapError, Facts},
+        components::Section,
+    },
+    os::fs::{FsError, ensure_private_dir},
+};
+
+/// How long a new config has until its first healthy report, unless the file says otherwise.
+const FIRST_HEALTH: Duration = Duration::from_secs(60);
+/// How long a config is watched after it was applied.
+const PROBATION: Duration = Duration::from_secs(30);
+/// How long a Collector has to stop; Kubernetes gives 30 s in all.
+const STOP_GRACE: Duration = Duration::from_secs(20);
+/// The least that the short runs of the binary are given, whatever `agent.bootstrap_timeout` says.
+const BOOTSTRAP_FLOOR: Duration = Duration::from_secs(10);
+
+/// The binary, and all that follows from what it is.
+#[derive(Clone, Debug)]
+pub(super) struct Outfit {
+    pub binary: Binary,
+    /// Which file it was when it was looked at.
+    pub identity: BinaryIdentity,
+    pub facts: Option<Facts>,
+    pub contact: Contact,
+    pub idle: Idle,
+}
+
+impl Outfit {
+    /// `local` is the endpoint that a Collector with the opamp extension dials.
+    pub(super) fn new(
+        agent: &AgentConfig,
+        identity: BinaryIdentity,
+        facts: Option<Facts>,
+        local: &str,
+    ) -> Self {
+        let mut binary = binary(agent);
+        let idle = idle(facts.as_ref(), &mut binary);
+        let contact = contact(facts.as_ref(), local.to_owned());
+        Self { binary, identity, facts, contact, idle }
+    }
+}
+
+/// The binary as the file names it, without what is only known once it was asked.
+pub(super) fn binary(agent: &AgentConfig) -> Binary {
+    let env = agent.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
+    Binary {
+        executable: agent.executable.clone(),
+        args: agent.args.clone(),
+        feature_gates: Vec::new(),
+        env: env.collect(),
+    }
+}
+
+/// The binary cannot be asked what it is.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LearnError {
+    #[error(transparent)]
+    Scratch(#[from] FsError),
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+}
+
+/// Asks the binary what it is, by short runs of it. On the main thread.
+pub(super) async fn learn(agent: &AgentConfig, storage: &Path) -> Result<Facts, LearnError> {
+    let scratch = ensure_private_dir(&storage.join("staging").join("bootstrap"))?.path;
+    let deadline = agent.bootstrap_timeout.max(BOOTSTRAP_FLOOR);
+    Ok(bootstrap::learn(&binary(agent), &scratch, deadline).await?)
+}
+
+/// The machine's rules.
+pub(super) fn settings(agent: &AgentConfig, contact: &Contact) -> Settings {
+    let reload = match (agent.use_hup_config_reload, contact) {
+        (Some(false), _) | (_, Contact::Process) => ReloadRule::Never,
+        (Some(true) | None, _) => ReloadRule::ContentsOnly,
+    };
+    Settings {
+        first_health: agent.config_apply_timeout.unwrap_or(FIRST_HEALTH),
+        probation: PROBATION,
+        stop_grace: STOP_GRACE,
+        reload,
+        rollback: if agent.automatic_config_rollback { Rollback::Automatic } else { Rollback::Never },
+    }
+}
+
+fn contact(facts: Option<&Facts>, endpoint: String) -> Contact {
+    match facts {
+        Some(facts) => Contact::best(&facts.components, endpoint, free_port().unwrap_or(0)),
+        // Nothing is known of it; most Collectors that are supervised have the extension.
+        None => Contact::Extension { endpoint },
+    }
+}
+
+/// How to run with nothing to do; a Collector that can do without pipelines is told so.
+fn idle(facts: Option<&Facts>, binary: &mut Binary) -> Idle {
+    const GATE: &str = "service.AllowNoPipelines";
+    // Nothing is known of it: a pipeline of nops may start, none at all never does.
+    let Some(facts) = facts else { return Idle::Nop };
+    let has = |section| facts.components.has(section, "nop");
+    if facts.has_gate(GATE) {
+        binary.feature_gates.push(GATE.to_owned());
+        Idle::NoPipeline
+    } else if has(Section::Receivers) && has(Section::Exporters) {
+        Idle::Nop
+    } else {
+        Idle::NoPipeline
+    }
+}
+
+/// A probe on a port of its own proves which config it belongs to.
+pub(super) fn with_fresh_port(contact: &Contact) -> Contact {
+    match contact {
+        Contact::HealthCheck { port } => Contact::HealthCheck { port: free_port().unwrap_or(*port) },
+        other => other.clone(),
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> Option<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+    listener.local_addr().ok().map(|address| address.port())
+}

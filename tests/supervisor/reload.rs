@@ -1,0 +1,412 @@
+//! Another `supervisor.yaml` while everything runs: what is moved, what is left alone, and what is refused.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    time::Duration,
+};
+
+use nix::libc::SIGHUP;
+use opamp::wire::{attrs, proto::AgentCapabilities};
+use tokio::time::{interval, timeout};
+
+use super::harness::{
+    Host, Known, Server, Supervisor, config, fake_collector, kill, real_collector,
+    real_collector_without_extension,
+};
+
+const PIPELINE: &str = "receivers: {otlp: {}}\nexporters: {debug: {}}\nservice: {pipelines: {traces: {receivers: [otlp], exporters: [debug]}}}\n";
+
+/// Waits until a line of the log holds all of these, beyond the first `after` bytes of it.
+async fn logged(host: &Host, after: usize, parts: &[&str]) {
+    let fits = |line: &str| parts.iter().all(|part| line.contains(part));
+    let waiting = async {
+        let mut tick = interval(Duration::from_millis(10));
+        while !host.log()[after..].lines().any(fits) {
+            tick.tick().await;
+        }
+    };
+    let in_time = timeout(Duration::from_secs(30), waiting).await;
+    assert!(in_time.is_ok(), "no line with {parts:?} in\n{}", &host.log()[after..]);
+}
+
+fn file(host: &Host) -> std::path::PathBuf {
+    host.dir.path().join("supervisor.yaml")
+}
+
+/// Puts another file there without anybody noticing it by itself, and asks for it to be read.
+async fn reload(host: &Host, supervisor: &Supervisor, text: &str) {
+    let before = host.log().len();
+    fs::write(file(host), text).unwrap();
+    kill(supervisor.pid(), SIGHUP);
+    logged(host, before, &["was read again (SIGHUP)"]).await;
+}
+
+fn attribute(known: &Known, key: &str) -> Option<String> {
+    let description = known.view.as_ref()?.report.description.as_ref()?;
+    attrs::get(&description.non_identifying_attributes, key)
+}
+
+fn remark(known: &Known) -> String {
+    let health = known.view.as_ref().and_then(|view| view.report.health.clone()).unwrap_or_default();
+    let remark = health.component_health_map.get("supervisor:supervisor.yaml");
+    remark.map(|remark| remark.last_error.clone()).unwrap_or_default()
+}
+
+/// How often the fake Collector did this.
+fn count(host: &Host, what: &str) -> usize {
+    host.events().iter().filter(|event| event.ends_with(what)).count()
+}
+
+#[tokio::test]
+async fn another_server_is_dialled_and_the_collector_is_not_touched() {
+    let (server, other) = (Server::start().await, Server::start().await);
+    let host = Host::new(&server.endpoint, &fake_collector()).fake("");
+    let supervisor = host.start();
+    let before = server.until("the agent is healthy", |known| known.healthy()).await;
+    let (collector, events) = (host.collector_pid(), host.events().len());
+    reload(&host, &supervisor, &host.yaml().replace(&server.endpoint, &other.endpoint)).await;
+    let after = other.until("it is there", |known| known.healthy()).await;
+    server.until("goodbye to the other one", |known| known.goodbyes == 1).await;
+    assert_eq!(before.view.unwrap().instance_uid, after.view.as_ref().unwrap().instance_uid);
+    assert!(after.view.unwrap().report.effective_config.is_some(), "it is told everything");
+    assert_eq!((host.collector_pid(), host.events().len()), (collector, events));
+    // A header is another way to the same server.
+    let header = host.yaml().replace(&server.endpoint, &other.endpoint);
+    let header = header.replace("server: {", "server: {headers: {X-Tenant: t0p}, ");
+    reload(&host, &supervisor, &header).await;
+    other.until("it dials again", |known| known.connections == 2 && known.healthy()).await;
+    assert!(!host.log().contains("t0p"));
+    assert!(supervisor.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_does_not_hold_up_the_move_to_another() {
+    let other = Server::start().await;
+    // It takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("ws://{}/v1/opamp", silent.local_addr().unwrap());
+    let host = Host::new(&endpoint, &fake_collector()).fake("");
+    let supervisor = host.start();
+    tokio::task::spawn_blocking(move || silent.accept().map(|taken| (silent, taken))).await.unwrap().unwrap();
+    reload(&host, &supervisor, &host.yaml().replace(&endpoint, &other.endpoint)).await;
+    let moving = other.until("it is there", |known| known.healthy());
+    timeout(Duration::from_secs(10), moving).await.expect("the attempt is given up");
+    assert!(supervisor.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_wrong_file_is_refused_with_its_places_and_all_runs_on() {
+    let server = Server::start().await;
+    let host = Host::new(&server.endpoint, &fake_collector()).fake("");
+    let supervisor = host.start();
+    server.until("the agent is healthy", |known| known.healthy()).await;
+    let (collector, events) = (host.collector_pid(), host.events().len());
+    let lines = host.yaml().lines().count();
+    for (text, place) in [
+        (format!("{}agnet: {{}}\n", host.yaml()), format!("supervisor.yaml:{}:1: ", lines + 1)),
+        (host.yaml().replace("ws://", "ftp://"), "supervisor.yaml:1:".to_owned()),
+        (format!("{}  args: [--set, extensions.opamp=x]\n", host.yaml()), "agent.args".to_owned()),
+        (host.yaml().replace("fake_collector", "no_collector"), "agent::executable".to_owned()),
+    ] {
+        reload(&host, &supervisor, &text).await;
+        let told = format!("{place:?} in the health");
+        let known = server.until(&told, |known| remark(known).contains(&place)).await;
+        assert!(known.healthy(), "the Collector is well");
+        assert!(host.log().contains(&place), "{}", host.log());
+    }
+    fs::write(file(&host), host.yaml()).unwrap();
+    server.until("once mended it is forgotten", |known| remark(known).is_empty()).await;
+    assert_eq!((host.collector_pid(), host.events().len()), (collector, events), "{:?}", host.events());
+    let connections = server.until("one connection", |known| known.connected).await.connections;
+    assert_eq!(connections, 1);
+    assert!(supervisor.stop().await.success());
+}
+
+#[tokio::test]
+async fn what_the_agent_can_do_and_is_called_reaches_the_server_without_a_restart() {
+    let server = Server::start().await;
+    let host = Host::new(&server.endpoint, &fake_collector()).fake("");
+    let supervisor = host.start();
+    server.until("the agent is healthy", |known| known.healthy()).await;
+    let collector = host.collector_pid();
+    let text = host.yaml().replace("accepts_restart_command: true", "accepts_restart_command: false")
+        + "  description: {non_identifying_attributes: {team: blue}}\n";
+    reload(&host, &supervisor, &text).await;
+    let known = server
+        .until("both are told", |known| {
+            let caps = known.view.as_ref().map(|view| view.capabilities);
+            caps.is_some_and(|caps| !caps.has(AgentCapabilities::AcceptsRestartCommand))
+                && attribute(known, "team").as_deref() == Some("blue")
+        })
+        .await;
+    server.until("it is in the Collector's resource", |known| known.effective().contains("blue")).await;
+    assert_eq!((known.connections, host.collector_pid()), (1, collector));
+    assert_eq!((count(&host, " start"), count(&host, " SIGHUP")), (1, 1), "{:?}", host.events());
+    // Now it takes no command any more.
+    assert!(supervisor.stop().await.success());
+}
+
+#[tokio::test]
+async fn the_log_level_changes_live_and_what_needs_a_start_is_named_and_kept() {
+    let server = Server::start().await;
+    let host = Host::new(&server.endpoint, &fake_collector()).fake("");
+    let supervisor = host.start();
+    server.until("the agent is healthy", |known| known.healthy()).await;
+    let (collector, events) = (host.collector_pid(), host.events().len());
+    assert!(!host.log().contains("DEBUG"));
+    let text = host.yaml().replace("logs: {", "logs: {level: debug, ").replace("/state", "/elsewhere")
+        + "  opamp_server_port: 1\n  instance_id: 00000000-0000-7000-8000-000000000000\n";
+    reload(&host, &supervisor, &text).await;
+    for key in ["storage.directory", "agent.opamp_server_port", "agent.instance_id"] {
+        logged(&host, 0, &["WARN", key]).await;
+    }
+    assert!(host.state().is_dir() && !host.dir.path().join("elsewhere").exists());
+    let before = host.log().len();
+    kill(collector, nix::libc::SIGKILL);
+    logged(&host, before, &["DEBUG"]).await;
+    server.until("it is back", |known| known.healthy() && host.runs_another(collector)).await;
+    assert!(host.events().len() > events);
+    assert!(supervisor.stop().await.success());
+}
+
+#[tokio::test]
+async fn another_environment_or_argument_runs_the_collector_anew() {
+    let server = Server::start().await;
+    let host = Host::new(&server.endpoint, &fake_collector()).fake("");
+    let supervisor = host.start();
+    server.until("the agent is healthy", |known| known.healthy()).await;
+    let first = host.collector_pid();
+    let offer = config("p.yaml", PIPELINE);
+    server.push(&offer).await;
+    reload(&host, &supervisor, &format!("{}  env: {{TEAM: blue}}\n", host.yaml())).await;
+    let known = server
+        .until("another process with the remote config", |known| {
+            known.healthy() && host.runs_another(first) && known.effective().contains("debug")
+        })
+        .await;
+    let environment = fs::read(format!("/proc/{}/environ", host.collector_pid())).unwrap();
+    assert!(String::from_utf8_lossy(&environment).contains("TEAM=blue"));
+    assert!(known.settled(&offer) && known.connections == 1);
+    // Nothing differs: nothing happens.
+    let (second, events) = (host.collector_pid(), host.events().len());
+    reload(&host, &supervisor, &format!("{}  env: {{TEAM: blue}}\n", host.yaml())).await;
+    logged(&host, 0, &["(SIGHUP): nothing changed"]).await;
+    assert_eq!((host.collector_pid(), host.events().len()), (second, events));
+    assert!(supervisor.stop().await.success());
+}
+
+#[tokio::test]
+async fn contents_of_a_local_file_are_read_again_and_a_broken_one_is_refused() {
+    let server = Server::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let local = dir.path().join("local.yaml");
+    fs::write(&local, PIPELINE).unwrap();
+    let lines = format!("config_files: [\"{}\"]", local.display());
+    let host = Host::new(&server.endpoint, &fake_collector()).agent(&lines).fake("");
+    let supervisor = host.start();
+    server.until("it runs", |known| known.healthy() && known.effective().contains("debug")).await;
+    let collector = host.collector_pid();
+    fs::write(&local, format!("{PIPELINE}processors: {{batch: {{}}}}\n")).unwrap();
+    kill(supervisor.pid(), SIGHUP);
+    server.until("it reads it", |known| known.effective().contains("batch")).await;
+    assert_eq!((host.collector_pid(), count(&host, " SIGHUP")), (collector, 1), "{:?}", host.events());
+    let starts = host.events().iter().filter(|event| !event.contains("validate")).count();
+    fs::write(&local, PIPELINE.replace("debug", "kafka")).unwrap();
+    let before = host.log().len();
+    kill(supervisor.pid(), SIGHUP);
+    logged(&host, before, &["is not taken", "local.yaml:2:"]).await;
+    server.until("it is told", |known| remark(known).contains("kafka") && known.healthy()).await;
+    let same = host.events().iter().filter(|event| !event.contains("validate")).count();
+    assert_eq!((host.collector_pid(), same), (collector, starts));
+    assert!(supervisor.stop().await.success());
+}
+
+#[tokio::test]
+async fn where_sighup_is_not_wanted_other_contents_run_the_collector_anew() {
+    let server = Server::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let local = dir.path().join("local.yaml");
+    fs::write(&local, PIPELINE).unwrap();
+    let lines = format!("use_hup_config_reload: false\nconfig_files: [\"{}\"]", local.display());
+    let host = Host::new(&server.endpoint, &fake_collector()).agent(&lines).fake("");
+    let supervisor = host.start();
+    server.until("the agent is healthy", |known| known.healthy()).await;
+    let first = host.collector_pid();
+    fs::write(&local, format!("{PIPELINE}processors: {{batch: {{}}}}\n")).unwrap();
+    kill(supervisor.pid(), SIGHUP);
+    server
+        .until("another process", |known| {
+            known.healthy() && host.runs_another(first) && known.effective().contains("batch")
+        })
+        .await;
+    assert_eq!(count(&host, " SIGHUP"), 0, "{:?}", host.events());
+    assert!(supervisor.stop().await.success());
+}
+
+/// Replaces a file in one step, as editors and package managers do.
+fn replace(path: &Path, text: &str) {
+    let new = path.with_extension("new");
+    fs::write(&new, text).unwrap();
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(&new, path).unwrap();
+}
+
+#[tokio::test]
+async fn a_binary_that_was_replaced_is_asked_what_it_is_and_runs() {
+    let server = Server::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let binary = dir.path().join("collector.sh");
+    let run = |more: &str| format!("#!/bin/sh\n{more}\nexec {} \"$@\"\n", fake_collector().display());
+    replace(&binary, &run(""));
+    let host = Host::new(&server.endpoint, &binary).fake("");
+    let supervisor = host.start();
+    server.until("the agent is healthy", |known| known.healthy()).await;
+    let first = host.collector_pid();
+    replace(&binary, "#!/bin/sh\nexit 3\n");
+    let before = host.log().len();
+    kill(supervisor.pid(), SIGHUP);
+    logged(&host, before, &["is not taken", "does not say what it is"]).await;
+    assert_eq!(host.collector_pid(), first);
+    replace(&binary, &run("export FAKE_COLLECTOR=wrong_version=9.9.9"));
+    kill(supervisor.pid(), SIGHUP);
+    server
+        .until("another version", |known| {
+            let description = known.view.as_ref().and_then(|view| view.report.description.as_ref());
+            let version =
+                description.and_then(|all| attrs::get(&all.identifying_attributes, "service.version"));
+            known.healthy() && host.runs_another(first) && version.is_some_and(|version| version == "9.9.9")
+        })
+        .await;
+    assert!(supervisor.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_file_renamed_over_the_other_is_noticed_by_itself() {
+    let server = Server::start().await;
+    let host = Host::new(&server.endpoint, &fake_collector()).fake("");
+    let supervisor = host.start();
+    server.until("the agent is healthy", |known| known.healthy()).await;
+    let collector = host.collector_pid();
+    for team in ["blue", "red"] {
+        let more = format!("  description: {{non_identifying_attributes: {{team: {team}}}}}\n");
+        replace(&file(&host), &format!("{}{more}", host.yaml()));
+        server.until("it is in force", |known| attribute(known, "team").as_deref() == Some(team)).await;
+    }
+    logged(&host, 0, &["(it was written)", "agent.description"]).await;
+    assert_eq!(host.collector_pid(), collector);
+    assert!(supervisor.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_swapped_configmap_is_noticed_by_itself() {
+    let server = Server::start().await;
+    let host = Host::new(&server.endpoint, &fake_collector()).fake("");
+    let at = |name: &str| host.dir.path().join(name);
+    let swap = |to: &str, text: &str| {
+        fs::create_dir(at(to)).unwrap();
+        fs::write(at(to).join("supervisor.yaml"), text).unwrap();
+        symlink(to, at("..data_tmp")).unwrap();
+        fs::rename(at("..data_tmp"), at("..data")).unwrap();
+    };
+    swap("..1", "");
+    symlink("..data/supervisor.yaml", file(&host)).unwrap();
+    let supervisor = host.start();
+    server.until("the agent is healthy", |known| known.healthy()).await;
+    for (round, team) in ["blue", "red"].into_iter().enumerate() {
+        let more = format!("  description: {{non_identifying_attributes: {{team: {team}}}}}\n");
+        swap(&format!("..{}", round + 2), &format!("{}{more}", host.yaml()));
+        server.until("it is in force", |known| attribute(known, "team").as_deref() == Some(team)).await;
+    }
+    assert!(supervisor.stop().await.success());
+}
+
+#[tokio::test]
+async fn f_84_a_storm_of_sighup_is_few_readings_and_the_last_file_is_in_force() {
+    let server = Server::start().await;
+    let host = Host::new(&server.endpoint, &fake_collector()).fake("");
+    let supervisor = host.start();
+    server.until("the agent is healthy", |known| known.healthy()).await;
+    let collector = host.collector_pid();
+    const STORM: usize = 500;
+    for number in 0..STORM {
+        let more = format!("  description: {{non_identifying_attributes: {{number: \"{number}\"}}}}\n");
+        replace(&file(&host), &format!("{}{more}", host.yaml()));
+        kill(supervisor.pid(), SIGHUP);
+        tokio::task::yield_now().await;
+    }
+    let last = (STORM - 1).to_string();
+    server.until("the last is in force", |known| attribute(known, "number").as_ref() == Some(&last)).await;
+    let readings = host.log().lines().filter(|line| line.contains("was read again")).count();
+    assert!(readings <= STORM / 5, "{readings} readings");
+    assert_eq!((host.collector_pid(), count(&host, " start")), (collector, 1));
+    assert!(count(&host, " SIGHUP") <= readings);
+    assert!(supervisor.stop().await.success());
+}
+
+#[tokio::test]
+async fn f_84_a_reload_waits_for_a_config_on_its_way_and_the_other_way_round() {
+    let server = Server::start().await;
+    let host = Host::new(&server.endpoint, &fake_collector()).fake("");
+    let supervisor = host.start();
+    server.until("the agent is healthy", |known| known.healthy()).await;
+    for round in 0..10 {
+        let offer = config("p.yaml", &format!("{PIPELINE}# {round}\n"));
+        server.offer(&offer).await;
+        let more = format!("  env: {{ROUND: \"{round}\"}}\n");
+        fs::write(file(&host), format!("{}{more}", host.yaml())).unwrap();
+        kill(supervisor.pid(), SIGHUP);
+        let status = server.push(&offer).await;
+        assert_eq!(status.error_message, "");
+    }
+    server
+        .until("both are in force", |known| {
+            let path = format!("/proc/{}/environ", host.collector_pid());
+            let environment = fs::read(path).unwrap_or_default();
+            known.healthy() && String::from_utf8_lossy(&environment).contains("ROUND=9")
+        })
+        .await;
+    server.until("and the remote one", |known| known.effective().contains("debug")).await;
+    assert!(supervisor.stop().await.success());
+}
+
+async fn real_collector_reloads(executable: &Path) {
+    let server = Server::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let local = dir.path().join("local.yaml");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let text = format!(
+        "receivers: {{otlp: {{protocols: {{http: {{endpoint: 127.0.0.1:{port}}}}}}}}}\nexporters: {{debug: {{}}}}\n\
+         service: {{telemetry: {{metrics: {{level: none}}}}, pipelines: {{traces: {{receivers: [otlp], exporters: [debug]}}}}}}\n"
+    );
+    fs::write(&local, &text).unwrap();
+    let lines = format!("config_files: [\"{}\"]", local.display());
+    let host = Host::new(&server.endpoint, executable).agent(&lines);
+    let supervisor = host.start();
+    server.until("it runs", |known| known.healthy() && known.effective().contains("debug")).await;
+    let first = host.collector_pid();
+    fs::write(&local, text.replace("debug: {}", "debug: {sampling_initial: 7}")).unwrap();
+    kill(supervisor.pid(), SIGHUP);
+    server
+        .until("it reads it", |known| known.healthy() && known.effective().contains("sampling_initial: 7"))
+        .await;
+    assert_eq!(host.collector_pid(), first, "reloaded, not restarted");
+    fs::write(&local, text.replace("debug", "kafka")).unwrap();
+    kill(supervisor.pid(), SIGHUP);
+    server.until("a broken one is refused", |known| remark(known).contains("local.yaml:2:")).await;
+    fs::write(&local, &text).unwrap();
+    reload(&host, &supervisor, &format!("{}  env: {{TEAM: blue}}\n", host.yaml())).await;
+    server.until("another process", |known| known.healthy() && host.runs_another(first)).await;
+    assert!(supervisor.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_real_collector_is_reloaded_and_only_restarted_when_it_must_be() {
+    real_collector_reloads(&real_collector()).await;
+}
+
+#[tokio::test]
+async fn a_real_collector_without_the_extension_is_reloaded_too() {
+    real_collector_reloads(&real_collector_without_extension()).await;
+}
