@@ -35,6 +35,8 @@ pub enum Command {
     Resume(Target),
     /// Print what the Collector wrote
     Logs(Logs),
+    /// Write the files from which the established supervisor takes over: identity, config and its status
+    ExportLegacy(ExportLegacy),
     /// Print the version
     Version(Version),
     /// Print a script that completes commands and options in a shell
@@ -67,6 +69,15 @@ pub struct Logs {
     /// Go on with what is added
     #[arg(short, long)]
     pub follow: bool,
+    #[command(flatten)]
+    pub target: Target,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ExportLegacy {
+    /// Where to [default: the storage directory, where that supervisor looks for them]
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
     #[command(flatten)]
     pub target: Target,
 }

@@ -3,6 +3,7 @@
 //!
 //! - [`args`]: the grammar; `place`: which supervisor is meant
 //! - `status`: how it is; `human`: in words; `logs`: what the Collector wrote
+//! - `export`: what another supervisor needs to take over
 //! - `orders`: what the running supervisor is told to do
 //! - `about`: version, completions, manual page
 //!
@@ -10,6 +11,7 @@
 
 mod about;
 pub mod args;
+mod export;
 mod human;
 mod logs;
 mod orders;
@@ -27,6 +29,7 @@ use args::{Args, Command, Format};
 use super::{
     config::ConfigError,
     control::{AskError, Request, ask},
+    journal::JournalError,
 };
 use crate::os::fs::FsError;
 
@@ -51,6 +54,10 @@ pub enum CommandError {
     Ask(#[from] AskError),
     #[error(transparent)]
     File(#[from] FsError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("no supervisor has kept anything in {}", .0.display())]
+    NothingKept(PathBuf),
     #[error(
         "the Collector's output is passed through to the supervisor's own log (agent.passthrough_logs), which \
          telemetry.logs.output_paths names"
@@ -99,6 +106,7 @@ pub fn run(args: &Args, command: &Command, out: &mut dyn Write) -> Result<u8, Co
         Command::Pause(target) => orders::give(&args.place(target)?, Request::Pause, out),
         Command::Resume(target) => orders::give(&args.place(target)?, Request::Resume, out),
         Command::Logs(logs) => logs::run(&args.place(&logs.target)?, logs, out),
+        Command::ExportLegacy(export) => export::run(&args.place(&export.target)?, export.to.as_deref(), out),
         Command::Version(version) => about::version(version, out),
         Command::Completions(completions) => about::completions(completions, out),
         Command::Man(man) => about::man(man, out),

@@ -32,7 +32,7 @@ pub(super) fn run(place: &Place, format: Format, out: &mut dyn Write) -> Result<
 fn left_behind(storage: &Path) -> Result<Status, CommandError> {
     let supervisor =
         SupervisorStatus { storage: storage.display().to_string(), ..SupervisorStatus::default() };
-    let Some(Peeked { state, collector }) = peek(storage)? else {
+    let Some(Peeked { state, collector, .. }) = peek(storage)? else {
         return Ok(Status {
             supervisor,
             agent: AgentStatus::default(),

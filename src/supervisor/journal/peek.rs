@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use super::{
-    Directory,
+    Configs, Directory,
     file::{self, Content},
     slots::{CURRENT, Disk, PREVIOUS},
     state::State,
@@ -17,6 +17,7 @@ use crate::os::{
 #[derive(Debug)]
 pub struct Peeked {
     pub state: State,
+    pub configs: Configs,
     /// The Collector that was started last, if it still runs.
     pub collector: Option<ProcessFacts>,
 }
@@ -34,7 +35,8 @@ pub fn peek(storage: &Path) -> Result<Option<Peeked>, FsError> {
             Some(Content::Ours { state, .. } | Content::Newer { state: Some(state), .. }) => *state,
             Some(Content::Newer { state: None, .. } | Content::Bad(_)) | None => continue,
         };
-        return Ok(Some(Peeked { state, collector: collector(storage) }));
+        let configs = Configs::new(storage);
+        return Ok(Some(Peeked { state, configs, collector: collector(storage) }));
     }
     Ok(None)
 }

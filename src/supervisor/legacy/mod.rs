@@ -1,10 +1,15 @@
-//! What the established supervisor left in the storage directory, taken over once: who the agent is, which
-//! config it was given, and how that went. Its files are read and left as they are.
+//! The files of the established supervisor. What it left in the storage directory is taken over once: who the
+//! agent is, which config it was given, and how that went; its files are read and left as they are. The way back,
+//! so that it can take over again, is `export`.
+
+mod export;
 
 use std::{fs, io, path::Path};
 
 use prost::Message;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+pub(super) use export::export;
 
 use super::{
     journal::{Journal, JournalError, Quarantined, State, StatusRecord, Trial},
@@ -31,15 +36,15 @@ pub(super) struct Legacy {
     pub(super) notes: Vec<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct PersistentState {
     #[serde(default)]
     instance_id: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     last_remote_config_status: Option<Status>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Status {
     #[serde(default)]
     status: i32,
@@ -123,9 +128,25 @@ impl Legacy {
             }
             state.config.status = outcome.map(|outcome| StatusRecord { hash, outcome });
         }
+        if let Some(StatusRecord { hash, outcome: Outcome::Failed(why) }) = self.failed_besides() {
+            // What was received last is what it ran: on probation here, as it was not proven.
+            state.config.live = state.config.trial.take().map(|trial| trial.hash);
+            let quarantined = Quarantined { hash: hash.clone(), host: String::new(), why: why.clone() };
+            state.quarantine.push(quarantined);
+            state.config.status = Some(StatusRecord { hash, outcome: Outcome::Failed(why) });
+        }
         journal.commit(state)?;
         tracing::info!(uid = %state.instance_uid, "took over the state of the established supervisor");
         Ok(())
+    }
+
+    /// The failure of another config than the one that is there.
+    fn failed_besides(&self) -> Option<StatusRecord> {
+        let status = self.status.as_ref()?;
+        let hash: ConfigHash = serde_yaml::from_str(&format!("'{}'", status.last_remote_config_hash)).ok()?;
+        let same = self.config.as_ref().is_some_and(|config| config.config_hash == hash.0);
+        let failed = status.status == RemoteConfigStatuses::Failed as i32 && !same && !hash.0.is_empty();
+        failed.then(|| StatusRecord { hash, outcome: Outcome::Failed(status.error_message.clone()) })
     }
 
     /// What was said of this very config.
