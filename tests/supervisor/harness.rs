@@ -158,12 +158,15 @@ async fn converse(
         let message = tokio::select! {
             message = link.recv() => message.ok()?,
             Some(order) = orders.recv() => {
-                let view = tell.borrow().view.clone()?;
+                if let Order::Offer(config) = &order {
+                    desired.replace(config.clone());
+                }
+                // Whoever has not spoken yet is answered when it does.
+                let Some(view) = tell.borrow().view.clone() else { continue };
                 let push = match order {
                     Order::Restart => Some(session.restart(&view).unwrap()),
                     Order::Say(message) => Some(ServerToAgent { instance_uid: view.instance_uid.to_vec(), ..*message }),
-                    Order::Offer(config) => {
-                        *desired = Some(config);
+                    Order::Offer(_) => {
                         session.push(&view, &Desired { remote_config: desired.as_ref(), ..Desired::default() })
                     }
                 };
@@ -362,7 +365,9 @@ impl Host {
     /// Starts it as the command that these words run.
     pub(crate) fn start_through(&self, words: &[&str]) -> Supervisor {
         let path = self.write();
-        let words = [words, &[env!("CARGO_BIN_EXE_opamp-supervisor")]].concat();
+        let supervisor = std::env::var("SUPERVISOR_BIN");
+        let supervisor = supervisor.as_deref().unwrap_or(env!("CARGO_BIN_EXE_opamp-supervisor"));
+        let words = [words, &[supervisor]].concat();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).arg("--config").arg(path).envs(self.env.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -396,6 +401,11 @@ pub(crate) struct Supervisor(Child);
 impl Supervisor {
     pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.0.id().unwrap()).unwrap()
+    }
+
+    /// Waits for the end, and leaves everything to be asked for afterwards.
+    pub(crate) async fn gone(&mut self) {
+        self.0.wait().await.unwrap();
     }
 
     /// Waits for the end; the status and what was said on stderr.
