@@ -122,6 +122,7 @@
 //! | `tests/config` | `supervisor.yaml`: every key, every wrong value |
 //! | `tests/collector` | linter and fake Collector, against the real one |
 //! | `tests/supervisor` | the built supervisor, with the fake Collector and real ones |
+//! | `tests/nloop` | that it comes to rest whichever system call it was killed at, or refused |
 //! | `tests/server`, `tests/browser` | the server over real sockets; its page in Chromium |
 //! | `tests/cli` | the built `opampctl`, with a stub and with the real server |
 //! | `tests/packaging` | that what is shipped around the programs fits them |

@@ -2,7 +2,8 @@
 # Runs every test of the project, after installing what they need.
 #
 #   tests/run.sh            everything; under 40 minutes on 2 cores from a clean clone
-#   tests/run.sh --full     and builds the supervisor as it ships (profile small), to check its size
+#   tests/run.sh --full     and builds the supervisor as it ships (profile small), to check its size, to break it at
+#                           every step (the N-loop), and to leave it ten thousand orphans
 #
 # Wants Rust and Go; Debian packages (Chromium, strace, systemd) are installed with root or sudo, or named. Each section has its
 # time and its log in target/test-logs; the last line is `N passed, N failed`, and one failure makes the exit code 1.
@@ -102,6 +103,15 @@ small() {
     [ "$bytes" -le 8000000 ]
 }
 
+# The N-loop at every N, of which `cargo test` takes a sample.
+nloop() {
+    SUPERVISOR_BIN=$target/small/opamp-supervisor NLOOP=full cargo test --test nloop -- --nocapture
+}
+
+orphans() {
+    SUPERVISOR_BIN=$target/small/opamp-supervisor ORPHANS=10000 cargo test --test supervisor -- f_86
+}
+
 feature() {
     cargo check --no-default-features --features "$1" --lib --bins
 }
@@ -130,7 +140,11 @@ section "quickstart" examples/quickstart.sh --once
 section "quickstart without the opamp extension" examples/quickstart.sh --once --no-extension
 section "quickstart notices a wrong config let through" sabotaged wrong-component-accepted
 section "quickstart notices a Collector that stays dead" sabotaged dead-collector
-[ $full = no ] || section "supervisor as it ships" small
+if [ $full = yes ]; then
+    section "supervisor as it ships" small
+    section "N-loop on it, every N" nloop
+    section "ten thousand orphans" orphans
+fi
 
 printf '\n== summary, %d s\n' "$SECONDS"
 printf '%s\n' "${summary[@]}"

@@ -60,32 +60,32 @@ fn said(error: tokio::task::JoinError) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_15_f_82_killed_at_each_step_of_a_config_that_is_applied() {
-    at_each(Story::Good, &Kind::ALL, Fault::Kill, 9).await;
+    at_each(Story::Good, &Kind::ALL, Fault::Kill, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_15_f_82_killed_at_each_step_of_a_config_that_is_rolled_back() {
-    at_each(Story::Bad, &Kind::ALL, Fault::Kill, 11).await;
+    at_each(Story::Bad, &Kind::ALL, Fault::Kill, 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_15_f_82_killed_at_each_step_of_the_very_first_start() {
-    at_each(Story::First, &Kind::ALL, Fault::Kill, 13).await;
+    at_each(Story::First, &Kind::ALL, Fault::Kill, 9).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_56_an_input_output_error_at_each_step() {
-    at_each(Story::Good, &[Kind::Fsync, Kind::Rename, Kind::Write], Fault::Error("EIO"), 7).await;
+    at_each(Story::Good, &[Kind::Fsync, Kind::Rename, Kind::Write], Fault::Error("EIO"), 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_54_no_room_on_the_disk_at_each_step() {
-    at_each(Story::Good, &[Kind::Write, Kind::Open, Kind::Rename], Fault::Error("ENOSPC"), 8).await;
+    at_each(Story::Good, &[Kind::Write, Kind::Open, Kind::Rename], Fault::Error("ENOSPC"), 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_87_no_descriptor_no_process_and_no_memory_at_each_step() {
-    at_each(Story::Good, &[Kind::Open], Fault::Error("EMFILE"), 8).await;
+    at_each(Story::Good, &[Kind::Open], Fault::Error("EMFILE"), 4).await;
     at_each(Story::Good, &[Kind::Fork], Fault::Error("EAGAIN"), 1).await;
     at_each(Story::Bad, &[Kind::Fork], Fault::Error("ENOMEM"), 1).await;
 }
