@@ -132,8 +132,8 @@ pub(crate) async fn once(template: Template, kind: Kind, fault: Fault, n: usize)
     let told = host.dir.path().join("told");
     let words = strace(kind, fault, n, &files(&host, &offer), &told);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let mut supervisor = host.start_through(&words);
-    let killed = until_struck_or_settled(&server, &mut supervisor, &offer).await;
+    let supervisor = host.start_through(&words);
+    let killed = until_struck_or_settled(&server, &supervisor, &offer).await;
     let struck = killed || fs::read_to_string(&told).unwrap().contains("(INJECTED)");
     if !killed {
         // An error was lived with; how things stand on the disk now shows only after a hard end.
@@ -153,14 +153,14 @@ pub(crate) async fn once(template: Template, kind: Kind, fault: Fault, n: usize)
 /// `true` when the supervisor was killed before the config came to its end.
 async fn until_struck_or_settled(
     server: &Server,
-    supervisor: &mut Supervisor,
+    supervisor: &Supervisor,
     offer: &AgentRemoteConfig,
 ) -> bool {
     let settled = server.until("the config comes to an end", |known| {
         known.connected && known.settled(offer) && known.healthy()
     });
     tokio::select! {
-        () = supervisor.gone() => true,
+        () = gone(supervisor.pid()) => true,
         _ = settled => false,
     }
 }

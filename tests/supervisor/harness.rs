@@ -403,11 +403,6 @@ impl Supervisor {
         i32::try_from(self.0.id().unwrap()).unwrap()
     }
 
-    /// Waits for the end, and leaves everything to be asked for afterwards.
-    pub(crate) async fn gone(&mut self) {
-        self.0.wait().await.unwrap();
-    }
-
     /// Waits for the end; the status and what was said on stderr.
     pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
         let mut stderr = self.0.stderr.take().unwrap();
