@@ -75,6 +75,7 @@
 //! | A late timer, check, child or report cannot act on what is newer | `Generation`, `CheckToken` and the session number in [`supervisor::machine`] |
 //! | A state is on disk before the server is told of it | `Driver::status` is the only way to a status; [`supervisor::journal`] is the only writer of `state.json` |
 //! | A committed state is never lost and a torn one never read | `journal::slots`, whose tests cut power between any two steps |
+//! | Restrictions are judged on what the Collector will read | `collector::lint` reads a remote layer twice, by two parsers, and both must agree |
 //! | A person's Collector config is never re-serialised | a layer is `LiveFile { contents: Vec<u8> }`; the parsed tree in `collector::lint` cannot be written out |
 //! | What the supervisor must own comes last | `compose` adds one overlay file after all layers; `owned` refuses `--set` on its keys |
 //! | A `supervisor.yaml` that does not pass its checks changes nothing; one that does, as little as it can | `supervisor::reload` judges beside, `driver::reload` swaps; every key is in `changes.rs` |
@@ -93,6 +94,7 @@
 //! | something the supervisor does | an `Effect` of [`supervisor::machine`], performed in `supervisor/driver/effects.rs` |
 //! | something that outlives the supervisor | `supervisor/journal/state.rs`; its meaning in `supervisor/record.rs` |
 //! | a check of configs | `collector/lint/checks.rs` if the text shows it, else `supervisor/check.rs` |
+//! | a rule about what remote configs may ask for | `supervisor/fence/walk.rs`; which keys it is about, `keys.rs` beside it; a line in `supervisor/fence/tests.rs` that tries to get round it |
 //! | a key that no config may take from the supervisor | `supervisor/compose.rs`, and `OWNED` in `supervisor/owned.rs` |
 //! | a capability | of the agent: `supervisor/agent.rs`; of the server: `capabilities` in `server/hub/mod.rs` |
 //! | a rule of the protocol | [`protocol::client`] or [`protocol::server`], with a test that carries the rule's id |

@@ -1,17 +1,18 @@
-//! Judging a config without touching what runs: first the text (YAML, components, references), then the
-//! Collector's own `validate` on the candidate's files and on nothing else.
+//! Judging a config without touching what runs: first what it asks for and the text (YAML, components,
+//! references), then the Collector's own `validate` on the candidate's files and on nothing else.
 
 use std::path::PathBuf;
 
-use super::{compose::Composed, live::Live};
+use super::{compose::Composed, fence::Restrictions, live::Live};
 use crate::collector::{
     binary::Binary,
     components::Components,
     death,
-    lint::{self, Diagnostic, Options, Severity},
+    lint::{self, Diagnostic, Layer, Options, Severity},
     validate::{VALIDATE_DEADLINE, ValidateError, validate},
 };
 use crate::os::{fs::FsError, run::RunError};
+use crate::wire::proto::AgentConfigMap;
 
 /// Whether the binary itself is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Check {
     pub binary: Binary,
     pub components: Option<Components>,
     pub ask: AskBinary,
+    /// What the layers of the server are held to.
+    pub restrictions: Option<Restrictions>,
     /// Where the candidate's files are put for the binary to read.
     pub staging: PathBuf,
 }
@@ -59,6 +62,15 @@ impl Findings {
     }
 }
 
+/// Whether a config that was taken before is still within the restrictions.
+#[must_use]
+pub fn is_within(restrictions: &Restrictions, config: &AgentConfigMap) -> bool {
+    let objects = config.config_map.iter();
+    let layers =
+        objects.map(|(name, object)| Layer::from_bytes(name, &object.body)).collect::<Result<Vec<_>, _>>();
+    layers.is_ok_and(|layers| restrictions.judge(&layers).is_empty())
+}
+
 impl Check {
     pub async fn judge(&self, candidate: &Composed) -> Result<(), Refusal> {
         match self.look(candidate).await?.unfit() {
@@ -76,12 +88,18 @@ impl Check {
         Ok(findings)
     }
 
-    /// What the text itself shows.
+    /// What the text itself shows: what it may not ask for first, before the binary sees it and fetches what
+    /// it refers to (F-81).
     fn read(&self, candidate: &Composed) -> Vec<Diagnostic> {
-        match candidate.layers() {
-            Ok(layers) => lint::lint(&layers, self.components.as_ref(), &Options::default()),
-            Err(unreadable) => vec![unreadable],
-        }
+        let (layers, remote) = match (candidate.layers(), candidate.remote_layers()) {
+            (Ok(layers), Ok(remote)) => (layers, remote),
+            (Err(unreadable), _) | (_, Err(unreadable)) => return vec![unreadable],
+        };
+        let mut found = self.restrictions.as_ref().map_or_else(Vec::new, |rules| rules.judge(&remote));
+        let linted = lint::lint(&layers, self.components.as_ref(), &Options::default());
+        let more: Vec<_> = linted.into_iter().filter(|one| !found.contains(one)).collect();
+        found.extend(more);
+        found
     }
 
     async fn ask_binary(&self, candidate: &Composed) -> Result<Option<String>, Refusal> {

@@ -22,7 +22,7 @@ use crate::{
 /// The name of the overlay's file.
 const OVERLAY: &str = "99-overlay.yaml";
 /// The health check that is ours, in a Collector without the opamp extension.
-const HEALTH_CHECK: &str = "health_check/opamp_supervisor";
+pub(super) const OWN_HEALTH_CHECK: &str = "health_check/opamp_supervisor";
 
 /// A remote layer without a name, for people.
 const NAMELESS: &str = "remote config";
@@ -79,6 +79,8 @@ pub struct LiveFile {
     /// What people call it.
     pub label: String,
     pub contents: Vec<u8>,
+    /// It is from the server.
+    pub remote: bool,
 }
 
 /// A whole config.
@@ -116,6 +118,12 @@ impl Composed {
         let layers = self.files.iter().filter(|file| file.name != OVERLAY);
         let layers = layers.map(|file| Layer::from_bytes(&file.label, &file.contents));
         layers.collect()
+    }
+
+    /// Those of them that are from the server.
+    pub fn remote_layers(&self) -> Result<Vec<Layer<'_>>, Diagnostic> {
+        let layers = self.files.iter().filter(|file| file.remote);
+        layers.map(|file| Layer::from_bytes(&file.label, &file.contents)).collect()
     }
 
     /// Whether the same files would be read, whatever is in them.
@@ -188,7 +196,7 @@ pub fn compose_fallback(host: &Host<'_>) -> Result<Composed, ComposeError> {
 
 impl Composed {
     fn add(&mut self, name: String, label: impl Into<String>, contents: Vec<u8>) {
-        self.files.push(LiveFile { name, label: label.into(), contents });
+        self.files.push(LiveFile { name, label: label.into(), contents, remote: false });
     }
 
     fn add_own_telemetry(&mut self, position: usize, agent: &AgentConfig) {
@@ -225,7 +233,9 @@ impl Composed {
             self.add(format!("{position:02}-remote-0.yaml"), NAMELESS, Vec::new());
         }
         for (index, layer) in remote.iter().enumerate() {
-            self.add(format!("{position:02}-remote-{index}.yaml"), layer.label, layer.body.to_owned());
+            let name = format!("{position:02}-remote-{index}.yaml");
+            let (label, contents) = (layer.label.to_owned(), layer.body.to_owned());
+            self.files.push(LiveFile { name, label, contents, remote: true });
         }
     }
 }
@@ -267,9 +277,9 @@ fn overlay(host: &Host<'_>, layers: &Composed) -> Result<Value, ComposeError> {
             extensions.insert("opamp".to_owned(), ours);
         }
         Contact::HealthCheck { port } => {
-            names.push(HEALTH_CHECK.to_owned());
+            names.push(OWN_HEALTH_CHECK.to_owned());
             let endpoint = format!("127.0.0.1:{port}");
-            extensions.insert(HEALTH_CHECK.to_owned(), json!({ "endpoint": endpoint }));
+            extensions.insert(OWN_HEALTH_CHECK.to_owned(), json!({ "endpoint": endpoint }));
         }
         Contact::Process => {}
     }

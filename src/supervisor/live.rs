@@ -89,6 +89,7 @@ mod tests {
             name: name.into(),
             label: name.into(),
             contents: contents.into(),
+            remote: false,
         };
         Composed { files: files.map(file).to_vec(), ..Composed::default() }
     }

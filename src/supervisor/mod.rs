@@ -9,6 +9,7 @@
 //! - [`check`]: judging a config without touching what runs
 //! - [`commands`]: what a person runs on the host; [`control`]: the socket through which the running supervisor
 //!   answers; [`mask`]: texts without secrets
+//! - [`fence`]: what a remote config may ask of this host
 //! - [`local`]: the OpAMP endpoint for the Collector's own extension
 //! - [`health`], [`agent`]: what the server is told; `healthcheck`: what whoever asks over HTTP is told
 //! - [`journal`]: the one truth on disk; `record` is what its content means, `legacy` what the established
@@ -25,6 +26,7 @@ pub mod compose;
 pub mod config;
 pub mod control;
 mod driver;
+pub mod fence;
 pub mod health;
 mod healthcheck;
 mod host_key;

@@ -7,10 +7,12 @@ use std::{
     time::Duration,
 };
 
+use prost::Message;
 use tokio::sync::watch;
 
 use super::{
     agent,
+    check::is_within,
     compose::{ComposeError, require_local_files},
     config::SupervisorConfig,
     control,
@@ -40,7 +42,7 @@ use crate::{
     protocol::client::{Client, ClientOptions, DEFAULT_HEARTBEAT},
     telemetry::logs::LevelSwitch,
     transport::{Target, accept::Listener, client},
-    wire::InstanceUid,
+    wire::{InstanceUid, proto::AgentRemoteConfig},
 };
 
 /// What a Collector that outlived its supervisor gets: it was told to stop already when that one died.
@@ -236,7 +238,21 @@ fn open_journal(storage: &Path, config: &SupervisorConfig) -> Result<(Journal, S
     if let Some(legacy) = legacy {
         legacy.take_over(&mut journal, &mut state)?;
     }
+    forget_forbidden(&journal, &mut state, config);
     Ok((journal, state))
+}
+
+/// Restrictions hold for what is stored as for what is offered. What is forgotten here the server offers again,
+/// and hears then what is wrong with it.
+fn forget_forbidden(journal: &Journal, state: &mut State, config: &SupervisorConfig) {
+    let Some(restrictions) = &config.restrictions else { return };
+    let within = |hash: &_| {
+        let offer = journal.configs.load(hash).ok().and_then(|body| AgentRemoteConfig::decode(&*body).ok());
+        offer.is_some_and(|offer| offer.config.is_none_or(|map| is_within(restrictions, &map)))
+    };
+    for hash in record::forget_lost(state, within) {
+        tracing::warn!(config = %hash, "this config is not within restrictions any more and is not run");
+    }
 }
 
 /// Who this is when nothing is stored: what the file says, else somebody new.

@@ -185,3 +185,17 @@ fn a_double_colon_at_the_top_separates_levels() {
                   telemetry: {logs: {level: debug, encoding: console}}\n";
     assert_eq!(config(flat), config(nested));
 }
+
+#[test]
+fn a_section_of_restrictions_that_holds_nothing_still_restricts() {
+    assert!(config(&with("", "", "")).restrictions.is_none());
+    for text in ["restrictions:\n", "restrictions: {}\n", "restrictions: ~\n"] {
+        let restrictions = config(&with("", "", text)).restrictions.expect(text);
+        assert_eq!((restrictions.paths, restrictions.components.len()), (None, 0), "{text}");
+    }
+    let nothing = "restrictions:\n  components: {exporters: }\n  paths:\n  endpoints: {allow: }\n";
+    let restrictions = config(&with("", "", nothing)).restrictions.unwrap();
+    assert_eq!((restrictions.paths, restrictions.endpoints), (Some(vec![]), Some(vec![])));
+    assert!(restrictions.components.values().all(std::collections::BTreeSet::is_empty));
+    assert_eq!(restrictions.components.len(), 1);
+}

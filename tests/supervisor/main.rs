@@ -5,6 +5,7 @@ mod bad_day;
 mod bad_input;
 mod commands;
 mod defects;
+mod fence;
 mod harness;
 mod healthcheck;
 mod lifecycle;

@@ -24,7 +24,12 @@ const MAX_TEXT: usize = 256 * 1024;
 /// fed with what takes it long.
 pub(super) fn may_take(refusal: &str, text: &str) -> bool {
     let may_differ = refusal.contains("indentation") || refusal.contains("tab");
-    if !may_differ || text.len() > MAX_TEXT {
+    may_differ && is_affordable(text)
+}
+
+/// Whether libyaml reads it in a time that is worth it.
+pub(super) fn is_affordable(text: &str) -> bool {
+    if text.len() > MAX_TEXT {
         return false;
     }
     let mut open = 0_usize;

@@ -6,11 +6,14 @@
 //! before one is sent.
 //!
 //! - `tree`, `builder`, `lenient`: the text as a tree with positions, within a budget
+//! - `strict`: a reading that no other parser contradicts, for rules that must not be got round
 //! - `view`: what the layers say together; `checks`: the rules; `suggest`: the nearest name
 
 pub(in crate::collector) mod builder;
 mod checks;
 mod lenient;
+#[cfg(feature = "supervisor")]
+mod strict;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -22,12 +25,16 @@ use std::fmt;
 use serde::Serialize;
 
 #[cfg(feature = "supervisor")]
+pub(crate) use strict::read_strictly;
+#[cfg(feature = "supervisor")]
 pub(crate) use suggest::distance;
 pub use tree::Budget;
+#[cfg(feature = "supervisor")]
+pub(crate) use tree::{Map, Node, Value};
 pub use view::{ServiceExtensions, View};
 
 use super::components::Components;
-use tree::At;
+pub(crate) use tree::At;
 
 /// Most findings of one check, and most faults of one layer's text.
 const MAX_DIAGNOSTICS: usize = 100;
@@ -82,7 +89,7 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    fn new(layers: &[Layer<'_>], at: At, severity: Severity, message: impl Into<String>) -> Self {
+    pub(crate) fn new(layers: &[Layer<'_>], at: At, severity: Severity, message: impl Into<String>) -> Self {
         let layer = layers.get(at.layer).map(|layer| layer.name.to_owned()).unwrap_or_default();
         Self { layer, line: at.line, column: at.column, severity, message: message.into(), help: None }
     }

@@ -18,21 +18,21 @@ impl Default for Budget {
 
 /// A position: index of the layer, line and column counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::collector) struct At {
-    pub(in crate::collector) layer: usize,
-    pub(in crate::collector) line: usize,
-    pub(in crate::collector) column: usize,
+pub(crate) struct At {
+    pub(crate) layer: usize,
+    pub(crate) line: usize,
+    pub(crate) column: usize,
 }
 
 /// A value and where it starts.
 #[derive(Debug, Clone)]
-pub(in crate::collector) struct Node {
-    pub(in crate::collector) at: At,
-    pub(in crate::collector) value: Value,
+pub(crate) struct Node {
+    pub(crate) at: At,
+    pub(crate) value: Value,
 }
 
 #[derive(Debug, Clone)]
-pub(in crate::collector) enum Value {
+pub(crate) enum Value {
     Null,
     Scalar(String),
     List(Arc<Vec<Node>>),
@@ -40,17 +40,17 @@ pub(in crate::collector) enum Value {
 }
 
 /// The entries of a mapping by key.
-pub(in crate::collector) type Map = BTreeMap<String, Entry>;
+pub(crate) type Map = BTreeMap<String, Entry>;
 
 /// One entry: where its key stands, and its value.
 #[derive(Debug, Clone)]
-pub(in crate::collector) struct Entry {
-    pub(in crate::collector) key_at: At,
-    pub(in crate::collector) node: Node,
+pub(crate) struct Entry {
+    pub(crate) key_at: At,
+    pub(crate) node: Node,
 }
 
 impl Node {
-    pub(in crate::collector) fn as_map(&self) -> Option<&Map> {
+    pub(crate) fn as_map(&self) -> Option<&Map> {
         match &self.value {
             Value::Map(map) => Some(map),
             _ => None,
@@ -59,7 +59,7 @@ impl Node {
 }
 
 /// Lays `over` on `base` as the Collector merges its configs: maps by key, everything else is replaced.
-pub(in crate::collector) fn merge(base: &mut Map, over: &Map) {
+pub(crate) fn merge(base: &mut Map, over: &Map) {
     for (key, entry) in over {
         match (base.get_mut(key), &entry.node.value) {
             (Some(Entry { node: Node { value: Value::Map(below), .. }, .. }), Value::Map(above)) => {

@@ -45,6 +45,15 @@ impl<'a> Context<'a> {
         found.filter(|entry| !matches!(entry.node.value, Value::Null))
     }
 
+    /// Whether the key is there, be it without a value.
+    pub(super) fn is_written(&self, path: &str) -> bool {
+        let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
+        let node =
+            if parent.is_empty() { Some(self.root) } else { self.entry(parent).map(|entry| &entry.node) };
+        let Some(Value::Map(entries)) = node.map(|node| &node.value) else { return false };
+        entries.iter().any(|entry| entry.key == name)
+    }
+
     fn scalar(&self, path: &str) -> Option<&'a Scalar> {
         match &self.entry(path)?.node.value {
             Value::Scalar(scalar) => Some(scalar),

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{endpoint::ServerEndpoint, secret::Secret};
-use crate::wire::InstanceUid;
+use crate::{supervisor::fence::Restrictions, wire::InstanceUid};
 
 /// A whole `supervisor.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct SupervisorConfig {
     pub telemetry: TelemetryConfig,
     /// Absent: nothing is served.
     pub healthcheck: Option<HealthcheckConfig>,
+    /// What remote configs are held to; nothing beyond the checks when the section is absent.
+    pub restrictions: Option<Restrictions>,
 }
 
 /// `server`: the OpAMP server and how to reach it.

@@ -328,6 +328,7 @@ impl Driver {
         Check {
             binary: self.parts.outfit.binary.clone(),
             components: self.parts.components.clone(),
+            restrictions: self.parts.config.restrictions.clone(),
             ask: if validate { AskBinary::Yes } else { AskBinary::No },
             staging: self.parts.storage.join("staging").join("config"),
         }

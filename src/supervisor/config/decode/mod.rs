@@ -2,6 +2,7 @@
 //! were judged before, by `walk`. Called by [`super::parse`] alone.
 //!
 //! - `server`, `agent`, `telemetry`, `healthcheck`: one section each; the small sections are here
+//! - `restrictions`: what remote configs may ask for
 //! - `tls`: what the TLS blocks of `server` and `healthcheck` have in common
 //! - `reserved`: rules of keys that have no effect yet
 //!
@@ -10,6 +11,7 @@
 mod agent;
 mod healthcheck;
 mod reserved;
+mod restrictions;
 mod server;
 mod telemetry;
 mod tls;
@@ -30,8 +32,17 @@ pub(super) fn decode(context: &mut Context<'_>) -> Option<SupervisorConfig> {
     let storage = storage(context);
     let telemetry = telemetry::decode(context);
     let healthcheck = healthcheck::decode(context);
+    let restrictions = restrictions::decode(context);
     reserved::check(context);
-    Some(SupervisorConfig { server: server?, agent: agent?, capabilities, storage, telemetry, healthcheck })
+    Some(SupervisorConfig {
+        server: server?,
+        agent: agent?,
+        capabilities,
+        storage,
+        telemetry,
+        healthcheck,
+        restrictions,
+    })
 }
 
 fn capabilities(context: &Context<'_>) -> Capabilities {
