@@ -108,10 +108,18 @@ async fn a_stored_config_that_is_not_within_new_restrictions_is_not_run_again() 
     server.until("the agent is healthy", |known| known.healthy()).await;
     let offer = config("p.yaml", &WITHIN.replace("debug", "nop"));
     assert!(is(&server.push(&offer).await, RemoteConfigStatuses::Applied));
+    let host = host.top("restrictions: {components: {exporters: [debug]}}\n");
+    fs::write(host.dir.path().join("supervisor.yaml"), host.yaml()).unwrap();
+    server
+        .until("the reload is refused", |known| {
+            let health = known.view.as_ref().and_then(|view| view.report.health.clone()).unwrap_or_default();
+            let remark = health.component_health_map.get("supervisor:supervisor.yaml");
+            remark.is_some_and(|remark| remark.last_error.contains("stored is not within them"))
+        })
+        .await;
     kill(supervisor.pid(), SIGKILL);
     supervisor.ended().await;
 
-    let host = host.top("restrictions: {components: {exporters: [debug]}}\n");
     let supervisor = host.start();
     let known = server.until("it runs without it, and says why", |known| {
         let failed = is(&known.status(), RemoteConfigStatuses::Failed);

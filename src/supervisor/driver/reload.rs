@@ -127,6 +127,7 @@ impl Driver {
             Some(current) if current.layers == Layers::Fallback => Some(InPlace::Fallback),
             _ => None,
         };
+        let stored = self.parts.state.configs().into_iter().filter(|hash| with.as_ref() != Some(hash));
         Examination {
             cause,
             path: self.parts.reloads.origin.path.clone(),
@@ -136,6 +137,7 @@ impl Driver {
             components: self.parts.components.clone(),
             local: self.parts.endpoint.url().to_owned(),
             instance_uid: self.parts.state.instance_uid,
+            stored: stored.filter_map(|hash| self.body_of(&hash)).collect(),
             remote: with.as_ref().and_then(|hash| self.body_of(hash)),
             running,
             storage: self.parts.storage.clone(),

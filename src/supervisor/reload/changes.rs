@@ -28,13 +28,15 @@ impl Changes {
     /// Compares; what cannot come into force now is set back to what it was.
     pub(super) fn settle(old: &SupervisorConfig, new: &mut SupervisorConfig) -> Self {
         let mut changes = Self::default();
-        let SupervisorConfig { server, agent, capabilities, storage, telemetry, healthcheck } = new;
+        let SupervisorConfig { server, agent, capabilities, storage, telemetry, healthcheck, restrictions } =
+            new;
         changes.of_server(&old.server, server);
         changes.of_agent(&old.agent, agent);
         changes.note("capabilities", Needs::Nothing, old.capabilities == *capabilities);
         changes.keep("storage.directory", AT_START, &old.storage, storage);
         changes.of_telemetry(&old.telemetry, telemetry);
         changes.keep("healthcheck", AT_START, &old.healthcheck, healthcheck);
+        changes.note("restrictions", Needs::Nothing, old.restrictions == *restrictions);
         changes
     }
 

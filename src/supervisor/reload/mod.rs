@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub(super) use changes::{Changes, Needs};
 
 use super::{
-    check::{AskBinary, Check, Refusal},
+    check::{AskBinary, Check, Refusal, is_within},
     compose::{ComposeError, Composed, Contact, Host, Idle, compose},
     config::{self, AgentConfig, Notice, SupervisorConfig},
     owned::refuse_owned,
@@ -58,6 +58,8 @@ pub(super) struct Examination {
     pub instance_uid: InstanceUid,
     /// The remote config in force.
     pub remote: Option<AgentRemoteConfig>,
+    /// The others that may run again.
+    pub stored: Vec<AgentRemoteConfig>,
     pub running: Option<InPlace>,
     pub storage: PathBuf,
 }
@@ -128,10 +130,23 @@ impl Examination {
         }
         let changes = Changes::settle(&self.in_force, &mut config);
         refuse_owned(&config.agent.args).map_err(|error| error.to_string())?;
+        self.within_restrictions(&config)?;
         let server = self.server(&config).await?;
         let outfit = self.outfit(&config).await?;
         let collector = self.collector(&config, &changes, outfit.as_ref()).await?;
         Ok(Some(Fit { config, notices, changes, server, outfit, collector }))
+    }
+
+    /// What runs, or may run again, has to be what the new file would take.
+    fn within_restrictions(&self, config: &SupervisorConfig) -> Result<(), String> {
+        let Some(restrictions) = &config.restrictions else { return Ok(()) };
+        let mut maps = self.remote.iter().chain(&self.stored).filter_map(|remote| remote.config.as_ref());
+        if maps.all(|map| is_within(restrictions, map)) {
+            return Ok(());
+        }
+        Err("restrictions: a remote config that is stored is not within them; offer one that is, or restart the \
+             supervisor, which then does without it"
+            .to_owned())
     }
 
     async fn server(&self, config: &SupervisorConfig) -> Result<Option<(Target, Fingerprint)>, String> {
@@ -224,6 +239,7 @@ impl Examination {
         Check {
             binary: outfit.binary.clone(),
             components,
+            restrictions: config.restrictions.clone(),
             ask: if config.agent.validate_config { AskBinary::Yes } else { AskBinary::No },
             staging: self.storage.join("staging").join("reload"),
         }
