@@ -1,9 +1,12 @@
 //! Another `supervisor.yaml` while everything runs: what is moved, what is left alone, and what is refused.
 
+mod collector;
+mod watched;
+
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt, symlink},
-    path::Path,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -11,10 +14,7 @@ use nix::libc::SIGHUP;
 use opamp::wire::{attrs, proto::AgentCapabilities};
 use tokio::time::{interval, timeout};
 
-use super::harness::{
-    Host, Known, Server, Supervisor, config, fake_collector, kill, real_collector,
-    real_collector_without_extension,
-};
+use super::harness::{Host, Known, Server, Supervisor, fake_collector, kill};
 
 const PIPELINE: &str = "receivers: {otlp: {}}\nexporters: {debug: {}}\nservice: {pipelines: {traces: {receivers: [otlp], exporters: [debug]}}}\n";
 
@@ -31,7 +31,7 @@ async fn logged(host: &Host, after: usize, parts: &[&str]) {
     assert!(in_time.is_ok(), "no line with {parts:?} in\n{}", &host.log()[after..]);
 }
 
-fn file(host: &Host) -> std::path::PathBuf {
+fn file(host: &Host) -> PathBuf {
     host.dir.path().join("supervisor.yaml")
 }
 
@@ -57,6 +57,14 @@ fn remark(known: &Known) -> String {
 /// How often the fake Collector did this.
 fn count(host: &Host, what: &str) -> usize {
     host.events().iter().filter(|event| event.ends_with(what)).count()
+}
+
+/// Replaces a file in one step, as editors and package managers do.
+fn replace(path: &Path, text: &str) {
+    let new = path.with_extension("new");
+    fs::write(&new, text).unwrap();
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(&new, path).unwrap();
 }
 
 #[tokio::test]
@@ -169,244 +177,4 @@ async fn the_log_level_changes_live_and_what_needs_a_start_is_named_and_kept() {
     server.until("it is back", |known| known.healthy() && host.runs_another(collector)).await;
     assert!(host.events().len() > events);
     assert!(supervisor.stop().await.success());
-}
-
-#[tokio::test]
-async fn another_environment_or_argument_runs_the_collector_anew() {
-    let server = Server::start().await;
-    let host = Host::new(&server.endpoint, &fake_collector()).fake("");
-    let supervisor = host.start();
-    server.until("the agent is healthy", |known| known.healthy()).await;
-    let first = host.collector_pid();
-    let offer = config("p.yaml", PIPELINE);
-    server.push(&offer).await;
-    reload(&host, &supervisor, &format!("{}  env: {{TEAM: blue}}\n", host.yaml())).await;
-    let known = server
-        .until("another process with the remote config", |known| {
-            known.healthy() && host.runs_another(first) && known.effective().contains("debug")
-        })
-        .await;
-    let environment = fs::read(format!("/proc/{}/environ", host.collector_pid())).unwrap();
-    assert!(String::from_utf8_lossy(&environment).contains("TEAM=blue"));
-    assert!(known.settled(&offer) && known.connections == 1);
-    // Nothing differs: nothing happens.
-    let (second, events) = (host.collector_pid(), host.events().len());
-    reload(&host, &supervisor, &format!("{}  env: {{TEAM: blue}}\n", host.yaml())).await;
-    logged(&host, 0, &["(SIGHUP): nothing changed"]).await;
-    assert_eq!((host.collector_pid(), host.events().len()), (second, events));
-    assert!(supervisor.stop().await.success());
-}
-
-#[tokio::test]
-async fn contents_of_a_local_file_are_read_again_and_a_broken_one_is_refused() {
-    let server = Server::start().await;
-    let dir = tempfile::tempdir().unwrap();
-    let local = dir.path().join("local.yaml");
-    fs::write(&local, PIPELINE).unwrap();
-    let lines = format!("config_files: [\"{}\"]", local.display());
-    let host = Host::new(&server.endpoint, &fake_collector()).agent(&lines).fake("");
-    let supervisor = host.start();
-    server.until("it runs", |known| known.healthy() && known.effective().contains("debug")).await;
-    let collector = host.collector_pid();
-    fs::write(&local, format!("{PIPELINE}processors: {{batch: {{}}}}\n")).unwrap();
-    kill(supervisor.pid(), SIGHUP);
-    server.until("it reads it", |known| known.effective().contains("batch")).await;
-    assert_eq!((host.collector_pid(), count(&host, " SIGHUP")), (collector, 1), "{:?}", host.events());
-    let starts = host.events().iter().filter(|event| !event.contains("validate")).count();
-    fs::write(&local, PIPELINE.replace("debug", "kafka")).unwrap();
-    let before = host.log().len();
-    kill(supervisor.pid(), SIGHUP);
-    logged(&host, before, &["is not taken", "local.yaml:2:"]).await;
-    server.until("it is told", |known| remark(known).contains("kafka") && known.healthy()).await;
-    let same = host.events().iter().filter(|event| !event.contains("validate")).count();
-    assert_eq!((host.collector_pid(), same), (collector, starts));
-    assert!(supervisor.stop().await.success());
-}
-
-#[tokio::test]
-async fn where_sighup_is_not_wanted_other_contents_run_the_collector_anew() {
-    let server = Server::start().await;
-    let dir = tempfile::tempdir().unwrap();
-    let local = dir.path().join("local.yaml");
-    fs::write(&local, PIPELINE).unwrap();
-    let lines = format!("use_hup_config_reload: false\nconfig_files: [\"{}\"]", local.display());
-    let host = Host::new(&server.endpoint, &fake_collector()).agent(&lines).fake("");
-    let supervisor = host.start();
-    server.until("the agent is healthy", |known| known.healthy()).await;
-    let first = host.collector_pid();
-    fs::write(&local, format!("{PIPELINE}processors: {{batch: {{}}}}\n")).unwrap();
-    kill(supervisor.pid(), SIGHUP);
-    server
-        .until("another process", |known| {
-            known.healthy() && host.runs_another(first) && known.effective().contains("batch")
-        })
-        .await;
-    assert_eq!(count(&host, " SIGHUP"), 0, "{:?}", host.events());
-    assert!(supervisor.stop().await.success());
-}
-
-/// Replaces a file in one step, as editors and package managers do.
-fn replace(path: &Path, text: &str) {
-    let new = path.with_extension("new");
-    fs::write(&new, text).unwrap();
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::rename(&new, path).unwrap();
-}
-
-#[tokio::test]
-async fn a_binary_that_was_replaced_is_asked_what_it_is_and_runs() {
-    let server = Server::start().await;
-    let dir = tempfile::tempdir().unwrap();
-    let binary = dir.path().join("collector.sh");
-    let run = |more: &str| format!("#!/bin/sh\n{more}\nexec {} \"$@\"\n", fake_collector().display());
-    replace(&binary, &run(""));
-    let host = Host::new(&server.endpoint, &binary).fake("");
-    let supervisor = host.start();
-    server.until("the agent is healthy", |known| known.healthy()).await;
-    let first = host.collector_pid();
-    replace(&binary, "#!/bin/sh\nexit 3\n");
-    let before = host.log().len();
-    kill(supervisor.pid(), SIGHUP);
-    logged(&host, before, &["is not taken", "does not say what it is"]).await;
-    assert_eq!(host.collector_pid(), first);
-    replace(&binary, &run("export FAKE_COLLECTOR=wrong_version=9.9.9"));
-    kill(supervisor.pid(), SIGHUP);
-    server
-        .until("another version", |known| {
-            let description = known.view.as_ref().and_then(|view| view.report.description.as_ref());
-            let version =
-                description.and_then(|all| attrs::get(&all.identifying_attributes, "service.version"));
-            known.healthy() && host.runs_another(first) && version.is_some_and(|version| version == "9.9.9")
-        })
-        .await;
-    assert!(supervisor.stop().await.success());
-}
-
-#[tokio::test]
-async fn a_file_renamed_over_the_other_is_noticed_by_itself() {
-    let server = Server::start().await;
-    let host = Host::new(&server.endpoint, &fake_collector()).fake("");
-    let supervisor = host.start();
-    server.until("the agent is healthy", |known| known.healthy()).await;
-    let collector = host.collector_pid();
-    for team in ["blue", "red"] {
-        let more = format!("  description: {{non_identifying_attributes: {{team: {team}}}}}\n");
-        replace(&file(&host), &format!("{}{more}", host.yaml()));
-        server.until("it is in force", |known| attribute(known, "team").as_deref() == Some(team)).await;
-    }
-    logged(&host, 0, &["(it was written)", "agent.description"]).await;
-    assert_eq!(host.collector_pid(), collector);
-    assert!(supervisor.stop().await.success());
-}
-
-#[tokio::test]
-async fn a_swapped_configmap_is_noticed_by_itself() {
-    let server = Server::start().await;
-    let host = Host::new(&server.endpoint, &fake_collector()).fake("");
-    let at = |name: &str| host.dir.path().join(name);
-    let swap = |to: &str, text: &str| {
-        fs::create_dir(at(to)).unwrap();
-        fs::write(at(to).join("supervisor.yaml"), text).unwrap();
-        symlink(to, at("..data_tmp")).unwrap();
-        fs::rename(at("..data_tmp"), at("..data")).unwrap();
-    };
-    swap("..1", "");
-    symlink("..data/supervisor.yaml", file(&host)).unwrap();
-    let supervisor = host.start();
-    server.until("the agent is healthy", |known| known.healthy()).await;
-    for (round, team) in ["blue", "red"].into_iter().enumerate() {
-        let more = format!("  description: {{non_identifying_attributes: {{team: {team}}}}}\n");
-        swap(&format!("..{}", round + 2), &format!("{}{more}", host.yaml()));
-        server.until("it is in force", |known| attribute(known, "team").as_deref() == Some(team)).await;
-    }
-    assert!(supervisor.stop().await.success());
-}
-
-#[tokio::test]
-async fn f_84_a_storm_of_sighup_is_few_readings_and_the_last_file_is_in_force() {
-    let server = Server::start().await;
-    let host = Host::new(&server.endpoint, &fake_collector()).fake("");
-    let supervisor = host.start();
-    server.until("the agent is healthy", |known| known.healthy()).await;
-    let collector = host.collector_pid();
-    const STORM: usize = 500;
-    for number in 0..STORM {
-        let more = format!("  description: {{non_identifying_attributes: {{number: \"{number}\"}}}}\n");
-        replace(&file(&host), &format!("{}{more}", host.yaml()));
-        kill(supervisor.pid(), SIGHUP);
-        tokio::task::yield_now().await;
-    }
-    let last = (STORM - 1).to_string();
-    server.until("the last is in force", |known| attribute(known, "number").as_ref() == Some(&last)).await;
-    let readings = host.log().lines().filter(|line| line.contains("was read again")).count();
-    assert!(readings <= STORM / 5, "{readings} readings");
-    assert_eq!((host.collector_pid(), count(&host, " start")), (collector, 1));
-    assert!(count(&host, " SIGHUP") <= readings);
-    assert!(supervisor.stop().await.success());
-}
-
-#[tokio::test]
-async fn f_84_a_reload_waits_for_a_config_on_its_way_and_the_other_way_round() {
-    let server = Server::start().await;
-    let host = Host::new(&server.endpoint, &fake_collector()).fake("");
-    let supervisor = host.start();
-    server.until("the agent is healthy", |known| known.healthy()).await;
-    for round in 0..10 {
-        let offer = config("p.yaml", &format!("{PIPELINE}# {round}\n"));
-        server.offer(&offer).await;
-        let more = format!("  env: {{ROUND: \"{round}\"}}\n");
-        fs::write(file(&host), format!("{}{more}", host.yaml())).unwrap();
-        kill(supervisor.pid(), SIGHUP);
-        let status = server.push(&offer).await;
-        assert_eq!(status.error_message, "");
-    }
-    server
-        .until("both are in force", |known| {
-            let path = format!("/proc/{}/environ", host.collector_pid());
-            let environment = fs::read(path).unwrap_or_default();
-            known.healthy() && String::from_utf8_lossy(&environment).contains("ROUND=9")
-        })
-        .await;
-    server.until("and the remote one", |known| known.effective().contains("debug")).await;
-    assert!(supervisor.stop().await.success());
-}
-
-async fn real_collector_reloads(executable: &Path) {
-    let server = Server::start().await;
-    let dir = tempfile::tempdir().unwrap();
-    let local = dir.path().join("local.yaml");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let text = format!(
-        "receivers: {{otlp: {{protocols: {{http: {{endpoint: 127.0.0.1:{port}}}}}}}}}\nexporters: {{debug: {{}}}}\n\
-         service: {{telemetry: {{metrics: {{level: none}}}}, pipelines: {{traces: {{receivers: [otlp], exporters: [debug]}}}}}}\n"
-    );
-    fs::write(&local, &text).unwrap();
-    let lines = format!("config_files: [\"{}\"]", local.display());
-    let host = Host::new(&server.endpoint, executable).agent(&lines);
-    let supervisor = host.start();
-    server.until("it runs", |known| known.healthy() && known.effective().contains("debug")).await;
-    let first = host.collector_pid();
-    fs::write(&local, text.replace("debug: {}", "debug: {sampling_initial: 7}")).unwrap();
-    kill(supervisor.pid(), SIGHUP);
-    server
-        .until("it reads it", |known| known.healthy() && known.effective().contains("sampling_initial: 7"))
-        .await;
-    assert_eq!(host.collector_pid(), first, "reloaded, not restarted");
-    fs::write(&local, text.replace("debug", "kafka")).unwrap();
-    kill(supervisor.pid(), SIGHUP);
-    server.until("a broken one is refused", |known| remark(known).contains("local.yaml:2:")).await;
-    fs::write(&local, &text).unwrap();
-    reload(&host, &supervisor, &format!("{}  env: {{TEAM: blue}}\n", host.yaml())).await;
-    server.until("another process", |known| known.healthy() && host.runs_another(first)).await;
-    assert!(supervisor.stop().await.success());
-}
-
-#[tokio::test]
-async fn a_real_collector_is_reloaded_and_only_restarted_when_it_must_be() {
-    real_collector_reloads(&real_collector()).await;
-}
-
-#[tokio::test]
-async fn a_real_collector_without_the_extension_is_reloaded_too() {
-    real_collector_reloads(&real_collector_without_extension()).await;
 }

@@ -38,6 +38,7 @@ impl Driver {
                 Effect::Committed { config } => self.committed(&config),
                 Effect::Restored => self.restored(),
                 Effect::Paused(paused) => self.paused(paused),
+                Effect::StepBack { why } => self.step_back(&why),
                 Effect::Process(state) => self.process(&state),
                 Effect::Mode(mode) => self.mode(mode),
                 Effect::Finished => self.finished = true,
@@ -171,6 +172,10 @@ impl Driver {
             }
             Err(why) => {
                 let why = format!("its files cannot be put in place: {why}");
+                if !self.parts.machine.is_proving() && !self.parts.machine.may_step_back() {
+                    tracing::error!("the Collector runs on with the files from before: {why}");
+                    self.refused(Some(why.clone()));
+                }
                 self.tell(Input::SwitchFailed { why });
             }
         }

@@ -13,7 +13,8 @@
 //! - `effects`: doing what the machine asks for
 //! - `keeping`: making durable what happened, and saying it only then
 //! - `announce`: what a service manager is told
-//! - `offers`: what the server wants to be run; `reload`: another `supervisor.yaml`
+//! - `offers`: what the server wants to be run
+//! - `reload`: another `supervisor.yaml`; `way_back`: from one that the Collector does not do with
 //! - `process`: the running Collector: its output, its end, its watch
 //! - `requests`: what administrators on this host ask for
 //!
@@ -27,6 +28,7 @@ mod offers;
 mod process;
 mod reload;
 mod requests;
+mod way_back;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -40,6 +42,7 @@ use happenings::Happening;
 use keeping::Unsaved;
 use process::Collector;
 pub(super) use reload::Reloads;
+use way_back::Before;
 
 use super::{
     agent,
@@ -112,6 +115,8 @@ pub(super) struct Driver {
     /// What the files in `live/` are.
     current: Option<Prepared>,
     candidate: Option<Prepared>,
+    /// The host's part from before, while another is on trial.
+    before: Option<Box<Before>>,
     checks: (mpsc::Sender<Checked>, mpsc::Receiver<Checked>),
     probes: (mpsc::Sender<Heard>, mpsc::Receiver<Heard>),
     /// An offer that the disk has no room for yet.
@@ -144,6 +149,7 @@ impl Driver {
             generation: Generation::default(),
             current: None,
             candidate: None,
+            before: None,
             checks: mpsc::channel(4),
             probes: mpsc::channel(4),
             unstored: None,
@@ -168,6 +174,7 @@ impl Driver {
             if self.finished {
                 break;
             }
+            self.forget_way_back();
             self.begin_reload();
             self.announce();
             self.show();

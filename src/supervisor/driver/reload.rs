@@ -4,7 +4,7 @@
 //! config on its way is finished first, and an offer that comes during a reading waits for its end: each is
 //! judged with the other as it is.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use tokio::sync::mpsc;
 
@@ -82,6 +82,10 @@ impl Reloads {
         }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.origin.path
+    }
+
     /// Takes an offer into custody while the file is read; the newest wins.
     pub(super) fn hold(&mut self, offer: AgentRemoteConfig) -> Option<AgentRemoteConfig> {
         if self.at_work.is_none() {
@@ -129,8 +133,9 @@ impl Driver {
         };
         let stored = self.parts.state.configs().into_iter().filter(|hash| with.as_ref() != Some(hash));
         Examination {
-            cause,
-            path: self.parts.reloads.origin.path.clone(),
+            // Only a look at everything can find that what was refused is mended.
+            whole: cause == Cause::Signal || self.parts.reloads.refused.is_some(),
+            path: self.parts.reloads.path().to_owned(),
             in_force: self.parts.config.clone(),
             server: self.parts.reloads.server,
             outfit: self.parts.outfit.clone(),
@@ -166,7 +171,7 @@ impl Driver {
     }
 
     fn conclude(&mut self, cause: Cause, found: Found) {
-        let (path, cause) = (self.parts.reloads.origin.path.display().to_string(), cause.name());
+        let (path, cause) = (self.parts.reloads.path().display().to_string(), cause.name());
         let refused = match found {
             Found::Nothing => {
                 tracing::info!("{path} was read again ({cause}): nothing changed");
@@ -188,7 +193,7 @@ impl Driver {
     }
 
     /// For whoever looks at the agent: the file on disk is another one than what runs.
-    fn refused(&mut self, why: Option<String>) {
+    pub(super) fn refused(&mut self, why: Option<String>) {
         let told = why.as_ref().map(|why| format!("supervisor.yaml on disk is not in force: {why}"));
         self.health.remark("supervisor.yaml", told, wall_nanos());
         self.parts.reloads.refused = why;
@@ -198,7 +203,9 @@ impl Driver {
     /// What was done, in words.
     fn bring_into_force(&mut self, fit: Fit, path: &str) -> String {
         let Fit { config, notices, changes, server, outfit, collector } = fit;
-        for notice in &notices {
+        let before = self.as_it_is();
+        // What is as it was, was said before.
+        for notice in notices.iter().filter(|_| !changes.is_empty()) {
             tracing::warn!("{path}:{}:{}: {notice}", notice.at.line, notice.at.column);
         }
         for (key, why) in changes.kept() {
@@ -232,6 +239,9 @@ impl Driver {
             self.describe();
         }
         self.look_at_host();
+        if !matches!(collector, Touch::Not) {
+            self.before = Some(before);
+        }
         done.extend(self.touch(collector));
         if done.is_empty() { "nothing changed".to_owned() } else { done.join("; ") }
     }

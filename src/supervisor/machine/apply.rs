@@ -95,7 +95,7 @@ impl Machine {
         if self.ending {
             return;
         }
-        if self.paused {
+        if self.paused || self.proves_host() {
             self.mailbox = Some(config);
             return;
         }
@@ -189,6 +189,8 @@ impl Machine {
             Process::Running { session: Some(session) } if how == Switch::Reload => Some(session),
             _ => None,
         };
+        // What was put on trial before was well enough to be followed by this.
+        self.host_trial = None;
         self.baseline.clone_from(&self.faults);
         let next = Generation(self.generation.0 + 1);
         let proof = reload.map_or(Proof::Process(next), Proof::SessionAfter);
@@ -228,6 +230,7 @@ impl Machine {
         *heard = Some(session.max(heard.unwrap_or(0)));
         self.restarts.healthy(condition.well, now);
         self.faults.clone_from(&condition.faults);
+        self.host_reported(generation, session, &condition, now);
         let Apply::Proving { config, proof, last_word, .. } = &mut self.apply else {
             return self.lives_on(&condition, now);
         };
@@ -306,6 +309,7 @@ impl Machine {
     pub(super) fn next_offer(&mut self, now: Duration) {
         if self.apply == Apply::Idle
             && !self.paused
+            && !self.proves_host()
             && let Some(config) = self.mailbox.take()
         {
             self.consider(config, now);

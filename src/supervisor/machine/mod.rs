@@ -64,6 +64,7 @@ use probation::Probation;
 use process::Process;
 use put_off::PutOff;
 use quarantine::Quarantine;
+use refresh::HostTrial;
 pub use refresh::Refresh;
 use restart::RestartPolicy;
 use safe::Safe;
@@ -121,6 +122,8 @@ pub struct Machine {
     faults: BTreeSet<String>,
     quarantine: Quarantine,
     put_off: Option<PutOff>,
+    /// There while the host's own part may still be undone.
+    host_trial: Option<HostTrial>,
     restarts: RestartPolicy,
     /// Starts of the last good config, in a row, that came to nothing.
     failed_starts: u32,
@@ -154,6 +157,7 @@ impl Machine {
             faults: BTreeSet::new(),
             quarantine: Quarantine::of(past.quarantine),
             put_off: None,
+            host_trial: None,
             restarts: RestartPolicy::new(seed),
             failed_starts: 0,
             safe: None,
@@ -237,7 +241,11 @@ impl Machine {
         let put_off = self.put_off.as_ref().and_then(PutOff::deadline);
         let probation = self.probation.as_ref().filter(|_| settled).and_then(Probation::deadline);
         let safe = self.safe.as_ref().filter(|_| settled).and_then(Safe::deadline);
-        [self.process.deadline(), self.apply.deadline(), put_off, probation, safe].into_iter().flatten().min()
+        let host = self.host_deadline();
+        [self.process.deadline(), self.apply.deadline(), put_off, probation, safe, host]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub fn handle_timeout(&mut self, now: Duration) {
@@ -246,6 +254,7 @@ impl Machine {
         self.put_off_timeout(now);
         self.probation_timeout(now);
         self.safe_timeout(now);
+        self.host_timeout(now);
     }
 
     pub fn handle(&mut self, input: Input, now: Duration) {
@@ -258,7 +267,11 @@ impl Machine {
                 self.ended(generation, why, blame, now);
             }
             Input::SwitchFailed { why } => {
-                self.trial_failed(&why, Blame::Host, now);
+                if self.is_proving() {
+                    self.trial_failed(&why, Blame::Host, now);
+                } else {
+                    self.step_back(why);
+                }
                 self.next_offer(now);
             }
             Input::Reported { generation, session, condition } => {

@@ -59,6 +59,7 @@ impl Machine {
         self.was_well = false;
         self.restarts.started(now);
         self.proving_starts(now);
+        self.host_trial_starts(now);
         self.safe_try_starts(now);
         self.emit(Effect::Process(ProcessState::Starting));
         self.emit(Effect::Spawn { generation: self.generation, layers: self.running.clone() });
@@ -91,6 +92,7 @@ impl Machine {
         self.ending = true;
         self.mailbox = None;
         self.put_off = None;
+        self.host_trial = None;
         match &mut self.process {
             Process::Running { .. } => self.stop(Then::End, now),
             Process::Stopping { then, .. } => *then = Then::End,
@@ -131,6 +133,10 @@ impl Machine {
             self.start_again(how, now);
             return self.next_offer(now);
         }
+        if self.host_failed(&how, blame) {
+            self.start_again(how, now);
+            return self.next_offer(now);
+        }
         let death = self.restarts.died(now);
         let blamed = blame == Blame::Config || death.looping;
         if blamed && self.undo_by_itself(&format!("the Collector {how}"), blame, now) {
@@ -165,6 +171,8 @@ impl Machine {
         }
         if self.is_proving() {
             self.trial_failed(&format!("on the new config, the Collector {why}"), Blame::Config, now);
+        } else if self.host_failed(&why, Blame::Config) {
+            // What was before is started.
         } else if self.running != Layers::Fallback {
             self.undo_by_itself(&format!("the Collector {why}"), Blame::Config, now);
         }

@@ -73,7 +73,7 @@ pub enum Input {
         how: String,
         blame: Blame,
     },
-    /// The files of the config on trial could not be put in place for a reload.
+    /// The files of what is on trial could not be put in place for a reload.
     SwitchFailed {
         why: String,
     },
@@ -162,6 +162,10 @@ pub enum Effect {
     Restored,
     /// Make it durable whether offers are held.
     Paused(bool),
+    /// The Collector does not do with the host's own part as it is: what was in force before is wanted again.
+    StepBack {
+        why: String,
+    },
     /// The state of the process, for the health report.
     Process(ProcessState),
     /// What the Collector runs with, for the health report.

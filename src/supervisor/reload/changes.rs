@@ -109,6 +109,10 @@ impl Changes {
         new.clone_from(old);
     }
 
+    pub(in crate::supervisor) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(in crate::supervisor) fn needs(&self, needs: Needs) -> bool {
         self.0.iter().any(|(_, need)| *need == needs)
     }

@@ -16,6 +16,7 @@ use super::{
     check::{AskBinary, Check, Refusal, is_within},
     compose::{ComposeError, Composed, Contact, Host, Idle, compose},
     config::{self, AgentConfig, Notice, SupervisorConfig},
+    mask::Mask,
     owned::refuse_owned,
     setup::{self, Outfit, with_fresh_port},
     target::{self, Fingerprint},
@@ -47,8 +48,9 @@ impl Cause {
 /// What is in force, and what the new one is to be judged with.
 #[derive(Clone, Debug)]
 pub(super) struct Examination {
-    pub cause: Cause,
     pub path: PathBuf,
+    /// Whether what the file names is looked at too, even if the file itself is the same.
+    pub whole: bool,
     pub in_force: SupervisorConfig,
     pub server: Fingerprint,
     pub outfit: Outfit,
@@ -124,17 +126,23 @@ impl Examination {
     async fn judge(self) -> Result<Option<Fit>, String> {
         let path = self.path.clone();
         let loaded = aside(move || config::load(&path, &|name| std::env::var(name).ok())).await?;
-        let config::Loaded { mut config, notices } = loaded.map_err(|error| error.to_string())?;
-        if self.cause == Cause::File && config == self.in_force {
+        let config::Loaded { config, notices } = loaded.map_err(|error| error.to_string())?;
+        if !self.whole && config == self.in_force {
             return Ok(None);
         }
+        // What is said against it may repeat what is in it.
+        let mask = Mask::of(&config);
+        self.compare(config, notices).await.map(Some).map_err(|why| mask.text(&why))
+    }
+
+    async fn compare(&self, mut config: SupervisorConfig, notices: Vec<Notice>) -> Result<Fit, String> {
         let changes = Changes::settle(&self.in_force, &mut config);
         refuse_owned(&config.agent.args).map_err(|error| error.to_string())?;
         self.within_restrictions(&config)?;
         let server = self.server(&config).await?;
         let outfit = self.outfit(&config).await?;
         let collector = self.collector(&config, &changes, outfit.as_ref()).await?;
-        Ok(Some(Fit { config, notices, changes, server, outfit, collector }))
+        Ok(Fit { config, notices, changes, server, outfit, collector })
     }
 
     /// What runs, or may run again, has to be what the new file would take.

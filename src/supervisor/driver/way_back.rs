@@ -1,0 +1,68 @@
+//! The way back from a `supervisor.yaml` that passed its checks and that the Collector does not do with: the
+//! `agent` part of it that was in force before, with the files as they were.
+
+use super::{Driver, Prepared};
+use crate::{
+    collector::components::Components,
+    supervisor::{
+        config::AgentConfig,
+        record,
+        setup::{self, Outfit},
+    },
+    wire::proto::AgentDescription,
+};
+
+/// The host's part that was in force before.
+pub(super) struct Before {
+    agent: AgentConfig,
+    outfit: Outfit,
+    components: Option<Components>,
+    said: Option<AgentDescription>,
+    files: Option<Prepared>,
+}
+
+impl Driver {
+    /// To be kept while another part is on trial.
+    pub(super) fn as_it_is(&self) -> Box<Before> {
+        Box::new(Before {
+            agent: self.parts.config.agent.clone(),
+            outfit: self.parts.outfit.clone(),
+            components: self.parts.components.clone(),
+            said: self.said.clone(),
+            files: self.current.clone(),
+        })
+    }
+
+    /// What was proven needs no way back.
+    pub(super) fn forget_way_back(&mut self) {
+        if self.before.is_some() && !self.parts.machine.may_step_back() {
+            self.before = None;
+        }
+    }
+
+    /// The machine starts the Collector again, if it does not run any more.
+    pub(super) fn step_back(&mut self, why: &str) {
+        let Some(before) = self.before.take() else {
+            return tracing::error!("there is no way back: {why}");
+        };
+        let Before { agent, outfit, components, said, files } = *before;
+        let path = self.parts.reloads.path().display().to_string();
+        tracing::error!("`agent` of {path} is taken back, and what was in force before is again: {why}");
+        self.parts.config.agent = agent;
+        self.said = said;
+        self.parts.components = components;
+        self.parts.outfit = outfit;
+        if let Some(facts) = &self.parts.outfit.facts {
+            record::keep_facts(&mut self.parts.state, &self.parts.outfit.identity, facts);
+            self.save_or_later();
+        }
+        self.current = files;
+        self.candidate = None;
+        let rules = setup::settings(&self.parts.config.agent, &self.parts.outfit.contact);
+        self.parts.machine.reconfigure(rules);
+        self.describe();
+        self.report_components();
+        self.refused(Some(format!("`agent` was taken back: {why}")));
+        self.look_at_host();
+    }
+}
