@@ -3,18 +3,21 @@
 
 use crate::os::output::Stream;
 
+/// Below the library's own name, or the log would take it for a library's chatter and keep warnings only.
+const TARGET: &str = "opamp::collector_output";
+
 /// Logs one line of the Collector.
 pub(super) fn log(stream: Stream, line: &str) {
     if line.trim().is_empty() {
         return;
     }
     match level(line) {
-        Some("debug") => tracing::debug!(target: "collector", "{line}"),
-        Some("warn") => tracing::warn!(target: "collector", "{line}"),
-        Some("error" | "dpanic" | "panic" | "fatal") => tracing::error!(target: "collector", "{line}"),
-        Some(_) => tracing::info!(target: "collector", "{line}"),
-        None if stream == Stream::Stderr => tracing::error!(target: "collector", "{line}"),
-        None => tracing::info!(target: "collector", "{line}"),
+        Some("debug") => tracing::debug!(target: TARGET, "{line}"),
+        Some("warn") => tracing::warn!(target: TARGET, "{line}"),
+        Some("error" | "dpanic" | "panic" | "fatal") => tracing::error!(target: TARGET, "{line}"),
+        Some(_) => tracing::info!(target: TARGET, "{line}"),
+        None if stream == Stream::Stderr => tracing::error!(target: TARGET, "{line}"),
+        None => tracing::info!(target: TARGET, "{line}"),
     }
 }
 

@@ -1,3 +1,7 @@
 //! What is shipped around the programs: it must fit them.
 
+mod container;
+#[allow(dead_code, reason = "shared with the tests of the supervisor, which use all of it")]
+#[path = "../supervisor/harness.rs"]
+mod harness;
 mod units;
