@@ -14,6 +14,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Ordered maps: the same content always encodes to the same bytes, so hashes and
     // comparisons can be made on encoded messages.
     Config::new().btree_map(["."]).compile_fds(descriptors)?;
+    let file = "proto/otlp.proto";
+    println!("cargo:rerun-if-changed={file}");
+    Config::new().compile_fds(protox::compile([file], ["proto"])?)?;
     Ok(())
 }
 

@@ -14,7 +14,7 @@
 //! | [`cli`] | `opampctl`: a client of the REST API | hold rules about agents or configs |
 //! | [`transport`] | sockets around [`protocol`]'s machines: WebSocket, plain HTTP, TLS, both ways | know what is said |
 //! | [`collector`] | what is known of otelcol: components, `validate`, lint with line and column, probe | keep one running |
-//! | [`telemetry`] | the logs of supervisor and server | know what is logged |
+//! | [`telemetry`] | the logs of supervisor and server; the supervisor's logs, numbers and spans over OTLP | know what is said |
 //! | [`protocol`] | OpAMP's rules as machines without I/O, for both ends | read a clock, open a socket |
 //! | [`os`] | every system call of the supervisor: processes, signals, files, lock, host facts | have policy |
 //! | [`wire`] | bytes ⇄ messages, ids, capability bits, limits | have policy or I/O |
@@ -102,7 +102,8 @@
 //! | a REST path | the router in `server/api/mod.rs`, a handler beside it, its shape in `view.rs`, `docs/rest.md` |
 //! | something operators write | `server/fleet/resource.rs`, a `Change` in `server/store/mod.rs`; tables only by a new migration at the end of `server/store/schema.rs` |
 //! | a rule about which config an agent gets | `server/fleet/desired.rs` |
-//! | a number to watch | `server/hub/metrics.rs` and `server/api/metrics.rs` |
+//! | a number or span of the supervisor | `telemetry/otlp/meters.rs`, `supervisor/driver/instruments.rs` |
+//! | a number of the server to watch | `server/hub/metrics.rs` and `server/api/metrics.rs` |
 //! | a flag of the server | `Settings` in `server/config.rs`, `src/bin/opamp-server.rs` |
 //! | a command on the supervisor's host | the grammar in `supervisor/commands/args.rs`, a file of its own beside it, one arm in `mod.rs`, a row in `docs/supervisor.md` |
 //! | something that is asked of the running supervisor | a `Request` in `supervisor/control/mod.rs`, done in `supervisor/driver/requests.rs` |

@@ -74,7 +74,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         log_json: args.log_json.then_some(true),
     };
     let settings = flags.or(file.unwrap_or_default());
-    logs::init(&settings.logs().map_err(ServerError::from)?)?;
+    logs::init(&settings.logs().map_err(ServerError::from)?, None)?;
     let options = settings.options().map_err(ServerError::from)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {

@@ -11,9 +11,10 @@ use opamp::{
             args::{Args, go_style},
         },
         config::{self, LogEncoding, LogOutput, LogsConfig, Notice},
+        export,
         startup::{self, Origin},
     },
-    telemetry::logs::{self, Encoding, LevelSwitch, LogError, LogOptions, Output},
+    telemetry::logs::{self, Encoding, LevelSwitch, Listener, LogError, LogOptions, Output},
 };
 
 fn main() -> ExitCode {
@@ -40,7 +41,13 @@ fn daemon(path: &Path) -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return fail(CONFIG, &error.to_string()),
     };
-    let log_level = match init_logs(&loaded.config.telemetry.logs) {
+    let (exports, listener) = match export::prepare(&loaded.config.telemetry.exports) {
+        Ok(prepared) => {
+            prepared.map_or((None, None), |(exports, forward)| (Some(exports), Some(forward.into_listener())))
+        }
+        Err(error) => return fail(CONFIG, &error.to_string()),
+    };
+    let log_level = match init_logs(&loaded.config.telemetry.logs, listener) {
         Ok(log_level) => log_level,
         Err(error) => return fail(CONFIG, &error.to_string()),
     };
@@ -51,26 +58,28 @@ fn daemon(path: &Path) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("cannot start: {error}")),
     };
-    match runtime.block_on(startup::run(loaded.config, Origin { path: path.to_owned(), log_level })) {
+    let origin = Origin { path: path.to_owned(), log_level };
+    match runtime.block_on(startup::run(loaded.config, origin, exports)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.exit_code(), &error.to_string()),
     }
 }
 
-fn init_logs(config: &LogsConfig) -> Result<LevelSwitch, LogError> {
+fn init_logs(config: &LogsConfig, listener: Option<Listener>) -> Result<LevelSwitch, LogError> {
     let output = |output: &LogOutput| match output {
         LogOutput::Stdout => Output::Stdout,
         LogOutput::Stderr => Output::Stderr,
         LogOutput::File(path) => Output::File(path.clone()),
     };
-    logs::init(&LogOptions {
+    let options = LogOptions {
         level: config.level.into(),
         encoding: match config.encoding {
             LogEncoding::Json => Encoding::Json,
             LogEncoding::Console => Encoding::Console,
         },
         outputs: config.output_paths.iter().map(output).collect(),
-    })
+    };
+    logs::init(&options, listener)
 }
 
 fn wrong_arguments(error: &clap::Error) -> ExitCode {

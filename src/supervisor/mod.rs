@@ -14,6 +14,7 @@
 //! - [`health`], [`agent`]: what the server is told; `healthcheck`: what whoever asks over HTTP is told
 //! - [`journal`]: the one truth on disk; `record` is what its content means, `legacy` what the established
 //!   supervisor left, `host_key` what failures are remembered together with
+//! - [`export`]: the supervisor's own telemetry as something to send
 //! - [`target`]: the server as something to dial; `passthrough`: the Collector's lines in the supervisor's log
 //!
 //! Not here: how bytes travel (`transport`), what a Collector is (`collector`), system calls (`os`).
@@ -26,6 +27,7 @@ pub mod compose;
 pub mod config;
 pub mod control;
 mod driver;
+pub mod export;
 pub mod fence;
 pub mod health;
 mod healthcheck;

@@ -40,7 +40,10 @@ use crate::{
         signals::Signals,
     },
     protocol::client::{Client, ClientOptions, DEFAULT_HEARTBEAT},
-    telemetry::logs::LevelSwitch,
+    telemetry::{
+        logs::LevelSwitch,
+        otlp::{Exports, Instruments},
+    },
     transport::{Target, accept::Listener, client},
     wire::{InstanceUid, proto::AgentRemoteConfig},
 };
@@ -99,7 +102,25 @@ pub struct Origin {
 }
 
 /// Runs the supervisor until it is told to stop. On the main thread: children are tied to their thread.
-pub async fn run(config: SupervisorConfig, origin: Origin) -> Result<(), StartError> {
+/// What it says of itself is in `exports`, where that is to go anywhere.
+pub async fn run(
+    config: SupervisorConfig,
+    origin: Origin,
+    exports: Option<Exports>,
+) -> Result<(), StartError> {
+    let (instruments, exporting) = exports.map(Exports::start).unzip();
+    let ended = supervise(config, origin, instruments.unwrap_or_default()).await;
+    if let Some(exporting) = exporting {
+        exporting.finish().await;
+    }
+    ended
+}
+
+async fn supervise(
+    config: SupervisorConfig,
+    origin: Origin,
+    instruments: Instruments,
+) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(StartError::Signals)?;
     let reloads = Reloads::new(origin, &config.server);
     if let Err(error) = reaper::become_subreaper() {
@@ -149,6 +170,7 @@ pub async fn run(config: SupervisorConfig, origin: Origin) -> Result<(), StartEr
         signals,
         asked,
         seen,
+        instruments,
         reloads,
     };
     Driver::new(parts).run().await;

@@ -78,9 +78,12 @@ impl LevelSwitch {
     }
 }
 
+/// Whoever wants each event that is logged, besides the places of the options.
+pub type Listener = Box<dyn Layer<Registry> + Send + Sync>;
+
 /// Sets the process's log up; once, before anything is logged.
-pub fn init(options: &LogOptions) -> Result<LevelSwitch, LogError> {
-    let (subscriber, switch) = subscriber(options)?;
+pub fn init(options: &LogOptions, listener: Option<Listener>) -> Result<LevelSwitch, LogError> {
+    let (subscriber, switch) = subscriber(options, listener)?;
     set_global_default(subscriber).map_err(|_| LogError::AlreadySet)?;
     Ok(switch)
 }
@@ -88,6 +91,7 @@ pub fn init(options: &LogOptions) -> Result<LevelSwitch, LogError> {
 /// The same without making it the process's.
 pub fn subscriber(
     options: &LogOptions,
+    listener: Option<Listener>,
 ) -> Result<(Box<dyn Subscriber + Send + Sync>, LevelSwitch), LogError> {
     let colour = !options.outputs.is_empty() && options.outputs.iter().all(Output::is_terminal);
     let places = options.outputs.iter().map(Place::open).collect::<Result<Vec<_>, _>>()?;
@@ -101,7 +105,7 @@ pub fn subscriber(
         Encoding::Json => lines.json().flatten_event(true).boxed(),
     };
     let (filter, switch) = reload::Layer::new(filter(options.level));
-    Ok((Box::new(registry().with(lines.with_filter(filter))), LevelSwitch(switch)))
+    Ok((Box::new(registry().with(lines.and_then(listener).with_filter(filter))), LevelSwitch(switch)))
 }
 
 fn filter(level: Level) -> Targets {
@@ -194,7 +198,7 @@ mod tests {
         fs::write(&one, "kept from before\n").unwrap();
         let full = Output::File("/dev/full".into());
         let outputs = vec![full, Output::File(one.clone()), Output::File(other.clone())];
-        with_default(subscriber(&LogOptions { level, encoding, outputs }).unwrap().0, || {
+        with_default(subscriber(&LogOptions { level, encoding, outputs }, None).unwrap().0, || {
             tracing::info!(config = "ab12", "config applied");
             tracing::debug!("a detail of ours");
             tracing::debug!(target: "hyper::client", "authorization: Bearer secret");
@@ -228,7 +232,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("log");
         let options = LogOptions { outputs: vec![Output::File(file.clone())], ..LogOptions::default() };
-        let (subscriber, switch) = subscriber(&options).unwrap();
+        let (subscriber, switch) = subscriber(&options, None).unwrap();
         with_default(subscriber, || {
             for (level, text) in [(Level::DEBUG, "one"), (Level::ERROR, "two"), (Level::DEBUG, "three")] {
                 switch.set(level);
@@ -244,7 +248,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_opened_is_named() {
         let outputs = vec![Output::File("/nonexistent/x.log".into())];
-        let error = subscriber(&LogOptions { outputs, ..LogOptions::default() }).err().unwrap();
+        let error = subscriber(&LogOptions { outputs, ..LogOptions::default() }, None).err().unwrap();
         assert!(error.to_string().starts_with("cannot open the log file /nonexistent/x.log: "));
     }
 }

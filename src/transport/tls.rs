@@ -178,7 +178,7 @@ impl ServerTls {
 }
 
 /// For a plain connection: the HTTP client wants settings even where it never uses them. They trust nobody.
-pub(super) fn unused() -> Result<Arc<ClientConfig>, TlsError> {
+pub fn unused() -> Result<Arc<ClientConfig>, TlsError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(TlsOptions::default().versions())?;
     Ok(Arc::new(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()))

@@ -1,6 +1,7 @@
 //! Bytes ⇄ messages, and the small types both ends share. No I/O, no policy.
 //!
 //! - [`proto`]: the messages, generated from `proto/opamp/v1/opamp.proto`
+//! - `otlp`: those of telemetry, generated from `proto/otlp.proto`
 //! - [`frame`]: one WebSocket message = varint header + protobuf bytes
 //! - [`body`]: plain HTTP bodies, with limits before and after inflation
 //! - [`InstanceUid`], [`AgentCaps`], [`ServerCaps`], [`attrs`]
@@ -20,6 +21,13 @@ pub use ids::{InstanceUid, InvalidUid};
 #[allow(unreachable_pub, missing_docs, clippy::all)]
 pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/opamp.proto.v1.rs"));
+}
+
+/// What is sent of OTLP.
+#[cfg(feature = "supervisor")]
+#[allow(unreachable_pub, missing_docs, clippy::all)]
+pub mod otlp {
+    include!(concat!(env!("OUT_DIR"), "/otlp.rs"));
 }
 
 /// The compiled `FileDescriptorSet` of [`proto`], for reflection and for the wire test.

@@ -8,3 +8,4 @@ mod secrets;
 mod support;
 mod values;
 mod wrong;
+mod wrong_exports;

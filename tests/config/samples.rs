@@ -6,7 +6,7 @@ use crate::support::{good, verdict};
 fn a_file_with_every_key_loads() {
     let loaded = good(include_str!("samples/every-key.yaml"));
     assert_eq!(loaded.config.server.headers.len(), 2);
-    assert!(loaded.notices.iter().any(|notice| notice.key == "telemetry.resource"));
+    assert!(loaded.notices.iter().any(|notice| notice.key == "healthcheck.cors"));
 }
 
 #[test]
@@ -43,7 +43,8 @@ fn the_packaged_example_loads_without_a_word() {
     assert_eq!(all.config.server.headers.len(), 2);
     assert_eq!(all.config.agent.config_files.len(), 4);
     assert_eq!(all.config.storage, least.config.storage);
-    assert_eq!(all.config.telemetry, least.config.telemetry);
+    assert_eq!(all.config.telemetry.logs, least.config.telemetry.logs);
+    assert_eq!(all.config.telemetry.exports.logs.len(), 1);
     all.config.capabilities.reports_available_components =
         least.config.capabilities.reports_available_components;
     assert_eq!(all.config.capabilities, least.config.capabilities);

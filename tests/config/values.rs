@@ -3,10 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use opamp::supervisor::config::{
-    Family, LogEncoding, LogLevel, LogOutput, Pem, PemKey, SupervisorConfig, TlsVersion, Transport,
+    Attribute, Family, LogEncoding, LogLevel, LogOutput, Pem, PemKey, SupervisorConfig, TlsVersion, Transport,
 };
 
-use crate::support::{config, notices, with};
+use crate::support::{config, good, notices, with};
 
 fn header(config: &SupervisorConfig, name: &str) -> Vec<String> {
     config.server.headers[name].iter().map(|value| value.expose().to_owned()).collect()
@@ -139,6 +139,89 @@ fn where_health_is_served_arrives() {
         (Duration::from_secs(2), Duration::from_secs(3))
     );
     assert_eq!((all.response_headers[0].0.as_str(), all.response_headers[0].1.expose()), ("A", "b"));
+}
+
+#[test]
+fn what_is_exported_arrives() {
+    let text = "telemetry:
+  logs:
+    processors:
+      - batch: {schedule_delay: 200, max_queue_size: 10, exporter: {otlp: {protocol: http/protobuf, endpoint: 'h:1', insecure: false, headers_list: 'a=b', compression: gzip}}}
+      - simple: {exporter: {otlp: {protocol: http/protobuf, endpoint: 'https://h/custom', headers: [{name: X, value: y}], timeout: 500}}}
+  metrics:
+    readers: [{periodic: {interval: 1000, exporter: {otlp: {protocol: http/protobuf}}}}]
+  traces:
+    level: none
+    processors: [{simple: {exporter: {otlp: {protocol: http/protobuf}}}}]
+  resource: {service.name: edge, service.instance.id: null}
+";
+    let loaded = good(&with("", "", text));
+    assert_eq!(loaded.notices, []);
+    let exports = loaded.config.telemetry.exports;
+    let [batch, simple] = &exports.logs[..] else { panic!("{exports:?}") };
+    assert_eq!(batch.export.endpoint.0.as_str(), "https://h:1/v1/logs");
+    assert_eq!((batch.delay, batch.queue, batch.batch), (Duration::from_millis(200), 10, 10));
+    assert!(batch.export.gzip && batch.export.headers[0].1.expose() == "b");
+    assert_eq!((simple.delay, simple.export.timeout), (Duration::ZERO, Duration::from_millis(500)));
+    assert_eq!(simple.export.endpoint.0.as_str(), "https://h/custom");
+    assert_eq!(exports.metrics[0].export.endpoint.0.as_str(), "http://localhost:4318/v1/metrics");
+    assert_eq!(exports.metrics[0].interval, Duration::from_secs(1));
+    assert_eq!(exports.spans, [], "level: none");
+    assert_eq!(exports.resource.attributes["service.name"], Some(Attribute::Text("edge".into())));
+    assert_eq!(exports.resource.attributes["service.instance.id"], None);
+    assert!(!format!("{exports:?}").contains("\"y\""), "headers are secrets");
+}
+
+#[test]
+fn a_resource_may_be_declared() {
+    let text = "telemetry:
+  resource:
+    attributes_list: a=1,b=2
+    attributes:
+      - {name: a, value: own}
+      - {name: flag, value: true, type: bool}
+      - {name: ratio, value: 0.5, type: double}
+      - {name: sites, value: [n, s], type: string_array}
+    schema_url: https://s/1
+    detection/development: {detectors: [{host: }, {process: }, {service: }]}
+";
+    let resource = config(&with("", "", text)).telemetry.exports.resource;
+    let text = |text: &str| Some(Attribute::Text(text.to_owned()));
+    assert_eq!((&resource.attributes["a"], &resource.attributes["b"]), (&text("own"), &text("2")));
+    assert_eq!(resource.attributes["flag"], Some(Attribute::Bool(true)));
+    assert_eq!(resource.attributes["ratio"], Some(Attribute::Double("0.5".into())));
+    assert_eq!(resource.attributes["sites"], Some(Attribute::Texts(vec!["n".into(), "s".into()])));
+    assert!(resource.detect_host && resource.detect_process && resource.schema_url == "https://s/1");
+    // An attribute of that name is no declaration.
+    let plain = config(&with("", "", "telemetry: {resource: {attributes: x}}\n"));
+    assert_eq!(plain.telemetry.exports.resource.attributes["attributes"], text("x"));
+}
+
+#[test]
+fn what_cannot_be_exported_is_named_with_what_to_write() {
+    let text = "telemetry:
+  logs:
+    processors:
+      - batch: {exporter: {otlp: {protocol: grpc, endpoint: 'http://h:4317'}}}
+      - simple: {exporter: {console: {}}}
+  metrics:
+    readers:
+      - pull: {exporter: {prometheus: {}}}
+      - periodic: {exporter: {otlp: {protocol: http/protobuf, temporality_preference: delta}}}
+  traces: {propagators: [tracecontext]}
+  resource: {detection/development: {detectors: [{container: }]}}
+";
+    assert_eq!(
+        notices(&with("", "", text)),
+        [
+            "8:28: telemetry.logs.processors[0].batch.exporter.otlp is left out: protocol grpc is not spoken here; write protocol: http/protobuf and the endpoint of OTLP over HTTP, usually port 4318",
+            "9:29: telemetry.logs.processors[1].simple.exporter.console is left out: the supervisor's log goes to telemetry.logs.output_paths",
+            "12:9: telemetry.metrics.readers[0].pull is left out: metrics are sent, not fetched; write periodic with an otlp exporter",
+            "13:63: telemetry.metrics.readers[1].periodic.exporter.otlp.temporality_preference has no effect: sums are sent as cumulative",
+            "14:12: telemetry.traces.propagators has no effect: OpAMP messages carry no trace context, so none is propagated",
+            "15:51: telemetry.resource: there is no detector container, so it adds nothing; there are host, process and service",
+        ]
+    );
 }
 
 #[test]

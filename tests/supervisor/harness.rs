@@ -272,6 +272,13 @@ impl Host {
         self
     }
 
+    /// Takes the place of the section `telemetry`.
+    pub(crate) fn telemetry(mut self, lines: &str) -> Self {
+        let others = self.yaml.lines().filter(|line| !line.starts_with("telemetry:"));
+        self.yaml = others.map(|line| format!("{line}\n")).collect();
+        self.top(lines)
+    }
+
     /// Sets the fake Collector's switches.
     pub(crate) fn fake(self, switches: &str) -> Self {
         fs::write(self.dir.path().join("switches"), switches).unwrap();

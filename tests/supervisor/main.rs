@@ -15,4 +15,5 @@ mod real;
 mod reload;
 mod remote_config;
 mod systemd;
+mod telemetry;
 mod tls;

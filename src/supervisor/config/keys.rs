@@ -93,6 +93,10 @@ const READ_AT_START: &str = "certificates are read at the start of the superviso
 const NO_CORS: &str = "answers carry no CORS headers, so a page of another origin cannot read them";
 const NO_BODIES: &str = "bodies of requests are not read";
 
+const NO_PROPAGATION: &str = "OpAMP messages carry no trace context, so none is propagated";
+const NO_LOGGER_ERRORS: &str = "the logger has no errors of its own; a place that cannot be written to keeps \
+                                no line from the others";
+
 /// All keys, in the order of the documentation.
 pub(super) static KEYS: &[Key] = &[
     acted("server", Section),
@@ -183,17 +187,17 @@ pub(super) static KEYS: &[Key] = &[
     acted("telemetry.logs", Section),
     acted("telemetry.logs.level", Text),
     acted("telemetry.logs.output_paths", Texts),
-    not_yet("telemetry.logs.error_output_paths", Texts),
+    ignored("telemetry.logs.error_output_paths", Texts, NO_LOGGER_ERRORS),
     acted("telemetry.logs.encoding", OneOf(&["json", "console"])),
-    not_yet("telemetry.logs.processors", AnyList),
+    acted("telemetry.logs.processors", AnyList),
     acted("telemetry.metrics", Section),
-    not_yet("telemetry.metrics.level", TELEMETRY_LEVELS),
-    not_yet("telemetry.metrics.readers", AnyList),
+    acted("telemetry.metrics.level", TELEMETRY_LEVELS),
+    acted("telemetry.metrics.readers", AnyList),
     acted("telemetry.traces", Section),
-    not_yet("telemetry.traces.level", TELEMETRY_LEVELS),
-    not_yet("telemetry.traces.propagators", AnyList),
-    not_yet("telemetry.traces.processors", AnyList),
-    not_yet("telemetry.resource", AnyMap),
+    acted("telemetry.traces.level", TELEMETRY_LEVELS),
+    ignored("telemetry.traces.propagators", AnyList, NO_PROPAGATION),
+    acted("telemetry.traces.processors", AnyList),
+    acted("telemetry.resource", AnyMap),
     acted("healthcheck", Section),
     acted("healthcheck.endpoint", Text),
     acted("healthcheck.transport", OneOf(&["", "tcp", "tcp4", "tcp6"])),

@@ -14,6 +14,7 @@ mod duration;
 mod endpoint;
 mod error;
 mod expand;
+mod export;
 mod keys;
 mod model;
 mod nearest;
@@ -30,6 +31,7 @@ use std::{
 
 pub use endpoint::{InvalidEndpoint, ServerEndpoint, Transport};
 pub use error::{ConfigError, Notice, Position, Problem};
+pub use export::{Attribute, Batched, Export, ExportUrl, ExportsConfig, Periodic, ResourceConfig};
 pub use model::{
     AgentConfig, AgentDescription, Capabilities, ConfigFile, Family, HealthcheckConfig, LogEncoding,
     LogLevel, LogOutput, LogsConfig, Pem, PemKey, ServerConfig, ServerTlsConfig, StorageConfig,

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use super::{endpoint::ServerEndpoint, secret::Secret};
+use super::{endpoint::ServerEndpoint, export::ExportsConfig, secret::Secret};
 use crate::{supervisor::fence::Restrictions, wire::InstanceUid};
 
 /// A whole `supervisor.yaml`.
@@ -172,6 +172,7 @@ pub struct StorageConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TelemetryConfig {
     pub logs: LogsConfig,
+    pub exports: ExportsConfig,
 }
 
 /// `telemetry.logs`

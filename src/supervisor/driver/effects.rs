@@ -234,6 +234,7 @@ impl Driver {
         if let Some(why) = state.failure() {
             tracing::error!("{why}");
         }
+        self.measure_process(state);
         self.health.process(state, wall_nanos());
         self.report_health();
     }

@@ -50,6 +50,7 @@ impl Driver {
                 tracing::error!(%config, "the config failed: {why}");
             }
         }
+        self.measure_apply(config, &outcome);
         let ended = outcome != Outcome::Applying;
         record::outcome(&mut self.parts.state, config, outcome);
         self.save_or_later();

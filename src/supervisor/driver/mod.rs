@@ -13,6 +13,7 @@
 //! - `effects`: doing what the machine asks for
 //! - `keeping`: making durable what happened, and saying it only then
 //! - `announce`: what a service manager is told
+//! - `instruments`: numbers and spans of what happens
 //! - `offers`: what the server wants to be run
 //! - `reload`: another `supervisor.yaml`; `way_back`: from one that the Collector does not do with
 //! - `process`: the running Collector: its output, its end, its watch
@@ -23,6 +24,7 @@
 mod announce;
 mod effects;
 mod happenings;
+mod instruments;
 mod keeping;
 mod offers;
 mod process;
@@ -39,6 +41,7 @@ use tokio::{
 
 use announce::Announcer;
 use happenings::Happening;
+use instruments::UnderWay;
 use keeping::Unsaved;
 use process::Collector;
 pub(super) use reload::Reloads;
@@ -63,6 +66,7 @@ use super::{
 use crate::{
     collector::components::Components,
     os::{child::Exit, clock, signals::Signals},
+    telemetry::otlp::Instruments,
     transport::client::{ClientHandle, Notice, Update},
     wire::proto::{AgentDescription, AgentRemoteConfig},
 };
@@ -86,6 +90,7 @@ pub(super) struct Parts {
     pub asked: mpsc::Receiver<Asked>,
     /// Where the state is told for `healthcheck`, if somebody may ask for it.
     pub seen: Option<watch::Sender<Seen>>,
+    pub instruments: Instruments,
     pub reloads: Reloads,
 }
 
@@ -123,6 +128,7 @@ pub(super) struct Driver {
     unstored: Option<AgentRemoteConfig>,
     finished: bool,
     stopping: bool,
+    under_way: UnderWay,
     /// What was shown over HTTP last.
     shown: Option<Seen>,
     /// Why there is no connection to the server, as it was logged.
@@ -155,6 +161,7 @@ impl Driver {
             unstored: None,
             finished: false,
             stopping: false,
+            under_way: UnderWay::default(),
             shown: None,
             away: Some("not connected yet".to_owned()),
             server_since: wall_nanos(),
@@ -293,8 +300,10 @@ impl Driver {
         client.update(Update::Description(description));
     }
 
-    fn report_health(&self) {
-        self.parts.client.update(Update::Health(self.health.tree()));
+    fn report_health(&mut self) {
+        let tree = self.health.tree();
+        self.measure_health(tree.healthy);
+        self.parts.client.update(Update::Health(tree));
     }
 
     fn tell(&mut self, input: Input) {

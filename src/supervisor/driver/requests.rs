@@ -124,6 +124,7 @@ impl Driver {
         if away.is_none() != self.away.is_none() {
             self.server_since = wall_nanos();
         }
+        self.measure_server(away.is_none());
         self.away = away;
     }
 }

@@ -29,6 +29,13 @@ impl Mask {
         for value in config.server.headers.values().flatten().chain(config.agent.env.values()) {
             mask.add(value);
         }
+        let exports = &config.telemetry.exports;
+        let batched = exports.logs.iter().chain(&exports.spans).map(|one| &one.export);
+        let exported = batched.chain(exports.metrics.iter().map(|one| &one.export));
+        exported.flat_map(|export| &export.headers).for_each(|(_, value)| mask.add(value));
+        if let Some(healthcheck) = &config.healthcheck {
+            healthcheck.response_headers.iter().for_each(|(_, value)| mask.add(value));
+        }
         if let Some(identity) = &config.server.tls.identity {
             if let PemKey::Text(key) = &identity.key {
                 mask.add(key);

@@ -92,10 +92,11 @@ impl Changes {
     }
 
     fn of_telemetry(&mut self, old: &TelemetryConfig, new: &mut TelemetryConfig) {
-        let TelemetryConfig { logs: LogsConfig { level, output_paths, encoding } } = new;
+        let TelemetryConfig { logs: LogsConfig { level, output_paths, encoding }, exports } = new;
         self.note("telemetry.logs.level", Needs::Nothing, old.logs.level == *level);
         self.keep("telemetry.logs.output_paths", AT_START, &old.logs.output_paths, output_paths);
         self.keep("telemetry.logs.encoding", AT_START, &old.logs.encoding, encoding);
+        self.keep("telemetry", AT_START, &old.exports, exports);
     }
 
     fn note(&mut self, key: &'static str, needs: Needs, same: bool) {

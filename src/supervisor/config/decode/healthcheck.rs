@@ -10,9 +10,10 @@ use super::{
         error::Position,
         model::{Family, HealthcheckConfig, ServerTlsConfig},
         secret::Secret,
-        yaml::{Node, Value},
+        yaml::Value,
     },
     positive,
+    resource::field,
     tls::{Block, non_empty},
 };
 
@@ -141,9 +142,4 @@ fn response_headers(context: &mut Context<'_>) -> Vec<(String, Secret)> {
         headers.push((name.to_owned(), Secret::new(value)));
     }
     headers
-}
-
-fn field<'a>(item: &'a Node, name: &str) -> Option<&'a str> {
-    let Value::Map(entries) = &item.value else { return None };
-    entries.iter().find(|entry| entry.key == name).and_then(|entry| item_text(&entry.node))
 }

@@ -2,6 +2,7 @@
 //! were judged before, by `walk`. Called by [`super::parse`] alone.
 //!
 //! - `server`, `agent`, `telemetry`, `healthcheck`: one section each; the small sections are here
+//! - `exports`, `resource`: what of `telemetry` leaves over OTLP, read in `part`s
 //! - `restrictions`: what remote configs may ask for
 //! - `tls`: what the TLS blocks of `server` and `healthcheck` have in common
 //! - `reserved`: rules of keys that have no effect yet
@@ -9,8 +10,11 @@
 //! Where the established supervisor has a wording for an error, it is in the message as it is there.
 
 mod agent;
+mod exports;
 mod healthcheck;
+mod part;
 mod reserved;
+mod resource;
 mod restrictions;
 mod server;
 mod telemetry;

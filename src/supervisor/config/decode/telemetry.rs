@@ -1,10 +1,13 @@
-//! `telemetry.logs`: the supervisor's own log.
+//! `telemetry`: the supervisor's own log; what leaves over OTLP is in `exports`.
 
 use std::path::PathBuf;
 
-use super::super::{
-    context::{Context, short},
-    model::{LogEncoding, LogLevel, LogOutput, LogsConfig, TelemetryConfig},
+use super::{
+    super::{
+        context::{Context, short},
+        model::{LogEncoding, LogLevel, LogOutput, LogsConfig, TelemetryConfig},
+    },
+    exports,
 };
 
 pub(super) fn decode(context: &mut Context<'_>) -> TelemetryConfig {
@@ -14,7 +17,8 @@ pub(super) fn decode(context: &mut Context<'_>) -> TelemetryConfig {
         Some(text) if text.eq_ignore_ascii_case("console") => LogEncoding::Console,
         _ => LogEncoding::Json,
     };
-    TelemetryConfig { logs: LogsConfig { level, output_paths, encoding } }
+    let exports = exports::decode(context);
+    TelemetryConfig { logs: LogsConfig { level, output_paths, encoding }, exports }
 }
 
 fn level(context: &mut Context<'_>) -> LogLevel {

@@ -1,0 +1,140 @@
+//! The numbers, and the task that sends them now and then.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use prost::Message;
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval_at},
+};
+
+use super::{Frame, deliver::Delivery, now, text};
+use crate::wire::otlp::{
+    ExportMetrics, KeyValue, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+};
+
+const CUMULATIVE: i32 = 2;
+
+/// What is counted. Written by the supervisor, read by whoever exports.
+#[derive(Debug, Default)]
+pub struct Meters {
+    healthy: AtomicBool,
+    connected: AtomicBool,
+    starts: AtomicU64,
+    applied: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Meters {
+    /// Whether the Collector is healthy.
+    pub fn healthy(&self, healthy: bool) {
+        self.healthy.store(healthy, Ordering::Relaxed);
+    }
+
+    /// Whether there is a session with the OpAMP server.
+    pub fn connected(&self, connected: bool) {
+        self.connected.store(connected, Ordering::Relaxed);
+    }
+
+    /// A Collector was started.
+    pub fn started(&self) {
+        self.starts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A remote config came to its end.
+    pub fn config_ended(&self, applied: bool) {
+        if applied { &self.applied } else { &self.failed }.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn metrics(&self, since: u64) -> Vec<Metric> {
+        let read = |counter: &AtomicU64| i64::try_from(counter.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+        let flag = |flag: &AtomicBool| i64::from(flag.load(Ordering::Relaxed));
+        let state = |name, description, value| {
+            metric(name, description, "1", false, vec![point(value, since, Vec::new())])
+        };
+        let results = [("applied", &self.applied), ("failed", &self.failed)]
+            .map(|(result, count)| point(read(count), since, vec![text("result", result)]));
+        vec![
+            state(
+                "supervisor.agent.health_status",
+                "1 while the Collector is healthy, else 0",
+                flag(&self.healthy),
+            ),
+            state(
+                "supervisor.server.connected",
+                "1 while there is a session with the OpAMP server, else 0",
+                flag(&self.connected),
+            ),
+            metric(
+                "supervisor.collector.starts",
+                "Starts of the Collector's process",
+                "{start}",
+                true,
+                vec![point(read(&self.starts), since, Vec::new())],
+            ),
+            metric(
+                "supervisor.config.applies",
+                "Remote configs that came to an end, by result",
+                "{config}",
+                true,
+                results.into(),
+            ),
+        ]
+    }
+}
+
+fn metric(
+    name: &str,
+    description: &str,
+    unit: &str,
+    is_monotonic: bool,
+    data_points: Vec<NumberDataPoint>,
+) -> Metric {
+    Metric {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        unit: unit.to_owned(),
+        sum: Some(Sum { data_points, aggregation_temporality: CUMULATIVE, is_monotonic }),
+    }
+}
+
+fn point(as_int: i64, since: u64, attributes: Vec<KeyValue>) -> NumberDataPoint {
+    NumberDataPoint { start_time_unix_nano: since, time_unix_nano: now(), as_int, attributes }
+}
+
+/// Sends the numbers at each interval, and once more at the end.
+pub(super) async fn report(
+    meters: Arc<Meters>,
+    mut delivery: Delivery,
+    interval: Duration,
+    frame: Frame,
+    mut ending: watch::Receiver<bool>,
+) {
+    let since = now();
+    let mut ticks = interval_at(tokio::time::Instant::now() + interval, interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = ending.wait_for(|ending| *ending) => {}
+        }
+        let last = *ending.borrow();
+        let scope = Some(frame.scope.clone());
+        let metrics = ResourceMetrics {
+            resource: Some(frame.resource.clone()),
+            scope_metrics: vec![ScopeMetrics { scope, metrics: meters.metrics(since) }],
+            schema_url: frame.schema_url.clone(),
+        };
+        let body = ExportMetrics { resource_metrics: vec![metrics] }.encode_to_vec();
+        delivery.deliver(body, 1, &mut ending).await;
+        if last {
+            return;
+        }
+    }
+}
