@@ -5,7 +5,8 @@
 //! - [`orphan`]: what to write down of a child, and how to end what a killed supervisor left behind
 //! - [`reaper`]: duties of PID 1 and of a subreaper
 //! - [`output`]: pipes drained always; ring of last words, rotating file
-//! - [`fs`]: atomic files and the private directory; [`lock`]: one instance per directory
+//! - [`fs`]: atomic files and the private directory; [`scratch`]: a directory for a short piece of work
+//! - [`lock`]: one instance per directory
 //! - [`host`], [`clock`], [`signals`]: facts, time and randomness, TERM/INT/HUP; `pidfd`: a process by handle
 //! - [`systemd`]: what a service manager is told; [`socket`]: a Unix socket for this host's administrators
 //! - [`watch`]: a file that others write
@@ -23,6 +24,7 @@ pub mod output;
 mod pidfd;
 pub mod reaper;
 pub mod run;
+pub mod scratch;
 pub mod signals;
 pub mod socket;
 pub mod systemd;

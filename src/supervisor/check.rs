@@ -48,7 +48,7 @@ pub struct Check {
 pub struct Findings {
     /// Faults of the text, each with its place; warnings too.
     pub diagnostics: Vec<Diagnostic>,
-    /// What the Collector itself says against it.
+    /// What the Collector itself says against it, when it does not tell where.
     pub refusal: Option<String>,
 }
 
@@ -83,7 +83,12 @@ impl Check {
     pub async fn look(&self, candidate: &Composed) -> Result<Findings, Refusal> {
         let mut findings = Findings { diagnostics: self.read(candidate), refusal: None };
         if self.ask == AskBinary::Yes && !lint::has_errors(&findings.diagnostics) {
-            findings.refusal = self.ask_binary(candidate).await?;
+            let refusal = self.ask_binary(candidate).await?;
+            let located = |words: &String| lint::located(&candidate.layers().ok()?, words);
+            match refusal.as_ref().and_then(located) {
+                Some(found) => findings.diagnostics.push(found),
+                None => findings.refusal = refusal,
+            }
         }
         Ok(findings)
     }

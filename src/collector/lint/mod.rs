@@ -13,6 +13,8 @@ pub(in crate::collector) mod builder;
 mod checks;
 mod lenient;
 #[cfg(feature = "supervisor")]
+mod place;
+#[cfg(feature = "supervisor")]
 mod strict;
 mod suggest;
 #[cfg(test)]
@@ -24,6 +26,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+#[cfg(feature = "supervisor")]
+pub use place::located;
 #[cfg(feature = "supervisor")]
 pub(crate) use strict::read_strictly;
 #[cfg(feature = "supervisor")]

@@ -27,6 +27,8 @@ pub struct Args {
 pub enum Command {
     /// Tell how supervisor, Collector, config and server are [exit code 3: it does not run]
     Status(Status),
+    /// Check the supervisor.yaml and the Collector's config as a start and an offer would, offline [exit code 78: unfit]
+    Validate(Validate),
     /// Go back to the config before the one that runs, and wait until the Collector is well with it
     Rollback(Target),
     /// Hold offers and restart commands of the server, over restarts too, until `resume`
@@ -57,6 +59,15 @@ pub struct Target {
 pub struct Status {
     #[command(flatten)]
     pub target: Target,
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Validate {
+    /// A config as the server would offer it; may be given again, the last one wins
+    #[arg(short = 'G', long, value_name = "FILE")]
+    pub collector_config: Vec<PathBuf>,
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub output: Format,
 }

@@ -4,6 +4,7 @@
 //! - [`args`]: the grammar; `place`: which supervisor is meant
 //! - `status`: how it is; `human`: in words; `logs`: what the Collector wrote
 //! - `export`: what another supervisor needs to take over
+//! - `validate`: whether the files would do
 //! - `orders`: what the running supervisor is told to do
 //! - `about`: version, completions, manual page
 //!
@@ -17,6 +18,7 @@ mod logs;
 mod orders;
 mod place;
 mod status;
+mod validate;
 
 use std::{
     io::{self, Write},
@@ -56,6 +58,8 @@ pub enum CommandError {
     File(#[from] FsError),
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
     #[error("no supervisor has kept anything in {}", .0.display())]
     NothingKept(PathBuf),
     #[error(
@@ -71,6 +75,8 @@ pub enum CommandError {
     NotWell { done: String, why: String },
     #[error("there is no command {0:?}; --help lists them")]
     NoSuchCommand(String),
+    #[error("interrupted")]
+    Interrupted,
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
@@ -102,6 +108,7 @@ impl CommandError {
 pub fn run(args: &Args, command: &Command, out: &mut dyn Write) -> Result<u8, CommandError> {
     match command {
         Command::Status(status) => status::run(&args.place(&status.target)?, status.output, out),
+        Command::Validate(validate) => validate::run(args.config_file(), validate, out),
         Command::Rollback(target) => orders::roll_back(&args.place(target)?, out),
         Command::Pause(target) => orders::give(&args.place(target)?, Request::Pause, out),
         Command::Resume(target) => orders::give(&args.place(target)?, Request::Resume, out),

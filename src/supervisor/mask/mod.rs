@@ -5,9 +5,11 @@
 
 mod yaml;
 
+use std::ops::Range;
+
 use super::config::{Pem, PemKey, Secret, SupervisorConfig};
 
-pub use yaml::yaml;
+pub use yaml::{secrets, yaml, yaml_in_place};
 
 /// What stands in place of a secret.
 pub const MASKED: &str = "[REDACTED]";
@@ -44,8 +46,20 @@ impl Mask {
                 mask.add(&Secret::new(text));
             }
         }
-        mask.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        mask.sort();
         mask
+    }
+
+    /// What this YAML holds under keys that sound like secrets is one everywhere.
+    pub fn know_yaml(&mut self, text: &str) {
+        for secret in secrets(text) {
+            self.add(&Secret::new(secret.trim_matches(['"', '\''])));
+        }
+        self.sort();
+    }
+
+    fn sort(&mut self) {
+        self.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     }
 
     fn add(&mut self, value: &Secret) {
@@ -62,33 +76,47 @@ impl Mask {
     /// The text without these secrets and without passwords in URLs.
     #[must_use]
     pub fn text(&self, text: &str) -> String {
-        let mut text = url_passwords(text);
+        let mut text = text.to_owned();
+        for password in url_passwords(&text).into_iter().rev() {
+            text.replace_range(password, MASKED);
+        }
+        self.replace(text, |_| MASKED.to_owned())
+    }
+
+    /// The same for one line, with its columns kept.
+    #[must_use]
+    pub fn in_place(&self, line: &str) -> String {
+        self.replace(line.to_owned(), stars)
+    }
+
+    fn replace(&self, mut text: String, with: impl Fn(&str) -> String) -> String {
         for secret in &self.secrets {
             if text.contains(secret) {
-                text = text.replace(secret, MASKED);
+                text = text.replace(secret, &with(secret));
             }
         }
         text
     }
 }
 
-/// `scheme://user:password@host` without what stands before the host.
-fn url_passwords(text: &str) -> String {
-    let mut masked = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        masked.push_str(before);
+/// As many as the secret has characters.
+fn stars(secret: &str) -> String {
+    secret.chars().map(|c| if c.is_whitespace() { c } else { '*' }).collect()
+}
+
+/// What stands before the host in `scheme://user:password@host`.
+fn url_passwords(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    for (at, separator) in text.match_indices("://") {
+        let start = at + separator.len();
+        let after = &text[start..];
         let end = after.find(|c: char| c.is_whitespace() || "/?#\"'`,<>[](){}".contains(c));
         let authority = &after[..end.unwrap_or(after.len())];
-        let host = authority.rfind('@').map_or(0, |at| at + 1);
-        if host > 0 {
-            masked.push_str(MASKED);
-            masked.push('@');
+        if let Some(host) = authority.rfind('@') {
+            found.push(start..start + host);
         }
-        rest = &after[host..];
     }
-    masked + rest
+    found
 }
 
 /// Text that a terminal shows as it is: without control characters and without those that turn a line around.

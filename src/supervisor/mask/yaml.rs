@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use saphyr_parser::{Event, Parser, Span};
 
-use super::{MASKED, url_passwords};
+use super::{MASKED, stars, url_passwords};
 
 /// Words in a key that make its value, and all that is below it, a secret.
 const SECRET: [&str; 16] = [
@@ -31,28 +31,55 @@ const SECRET_KEYS: [&str; 7] = ["key", "pass", "env", "dsn", "auth", "sas", "lic
 /// Masks a text; one that is no YAML to its end is masked line by line as well.
 #[must_use]
 pub fn yaml(text: &str) -> String {
-    let mut walk = Walk { parser: Parser::new_from_str(text), anchors: BTreeMap::new(), hidden: Vec::new() };
-    let whole = walk.document().is_some();
-    let mut hidden = walk.hidden;
-    hidden.sort_by_key(|range| range.start);
-    let offsets: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
-    let byte = |char: usize| offsets[char.min(offsets.len() - 1)];
+    put(text, |_| MASKED.to_owned())
+}
+
+/// The same with lines and columns kept, for showing single lines.
+#[must_use]
+pub fn yaml_in_place(text: &str) -> String {
+    put(text, stars)
+}
+
+/// The values that [`yaml`] replaces.
+#[must_use]
+pub fn secrets(text: &str) -> Vec<String> {
+    hidden(text).into_iter().map(|range| text[range].to_owned()).collect()
+}
+
+fn put(text: &str, instead: impl Fn(&str) -> String) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut done = 0;
-    for range in hidden {
-        let (start, end) = (byte(range.start), byte(range.end));
-        if start < done {
-            continue;
-        }
+    for Range { start, end } in hidden(text) {
         masked.push_str(&text[done..start]);
-        masked.push_str(MASKED);
-        // A block scalar's span includes the end of its last line.
-        let taken = &text[start..end];
-        masked.push_str(&taken[taken.trim_end().len()..]);
+        masked.push_str(&instead(&text[start..end]));
         done = end;
     }
-    masked.push_str(&text[done..]);
-    url_passwords(&if whole { masked } else { by_line(&masked) })
+    masked + &text[done..]
+}
+
+/// The byte ranges that are secret, in order and apart.
+fn hidden(text: &str) -> Vec<Range<usize>> {
+    let mut walk = Walk { parser: Parser::new_from_str(text), anchors: BTreeMap::new(), hidden: Vec::new() };
+    let whole = walk.document().is_some();
+    let offsets: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+    let byte = |char: usize| offsets[char.min(offsets.len() - 1)];
+    let mut all: Vec<_> = walk.hidden.iter().map(|range| byte(range.start)..byte(range.end)).collect();
+    all.extend(url_passwords(text));
+    if !whole {
+        all.extend(by_line(text));
+    }
+    all.sort_by_key(|range| range.start);
+    let mut apart: Vec<Range<usize>> = Vec::new();
+    for range in all {
+        // A block scalar's span includes the end of its last line.
+        let end = range.start + text[range.clone()].trim_end().len();
+        match apart.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(end),
+            _ if end == range.start => {}
+            _ => apart.push(range.start..end),
+        }
+    }
+    apart
 }
 
 /// Whether a key's value is a secret.
@@ -178,36 +205,36 @@ impl<'t> Walk<'t> {
 }
 
 /// For what is no YAML: the rest of a line after a secret key, and the lines that are indented below it.
-fn by_line(text: &str) -> String {
-    let mut masked = String::new();
+fn by_line(text: &str) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
     let mut below: Option<usize> = None;
+    let mut start = 0;
     for line in text.split_inclusive('\n') {
+        let (begin, end) = (start, start + line.trim_end().len());
+        start += line.len();
         let indent = line.len() - line.trim_start().len();
-        if below.is_some_and(|key| indent > key && !line.trim().is_empty()) {
-            masked.push_str(&line[..indent]);
-            masked.push_str(MASKED);
-            masked.push('\n');
+        if line.trim().is_empty() {
+            continue;
+        }
+        if below.is_some_and(|key| indent > key) {
+            ranges.push(begin + indent..end);
             continue;
         }
         below = None;
-        // The last colon whose left side ends in a secret key; a flow map may have several.
+        // A flow map may have several keys in one line.
         let key = line.match_indices([':', '=']).find(|(at, _)| {
             let name = line[..*at].trim_end_matches(['"', '\'', ' ']);
             let name = name.rsplit(|c: char| !(c.is_alphanumeric() || "_-.".contains(c))).next();
             name.is_some_and(is_secret)
         });
-        match key {
-            Some((at, _)) => {
-                below = Some(indent);
-                masked.push_str(&line[..=at]);
-                masked.push(' ');
-                masked.push_str(MASKED);
-                masked.push_str(if line.ends_with('\n') { "\n" } else { "" });
-            }
-            None => masked.push_str(line),
+        if let Some((at, _)) = key {
+            below = Some(indent);
+            let value = &line[at + 1..];
+            ranges.push(begin + at + 1 + (value.len() - value.trim_start().len())..end);
         }
     }
-    masked
+    ranges.retain(|range| range.start < range.end);
+    ranges
 }
 
 #[cfg(test)]
@@ -267,10 +294,20 @@ env:
     }
 
     #[test]
+    fn in_place_every_line_and_column_stays() {
+        let text =
+            "a: b\nclient_secret: |\n  one two\n  three\nurl: http://me:pw@host/\nd: {token: s3cr3t, e: f}\n";
+        let stars =
+            "a: b\nclient_secret: |\n  *** ***\n  *****\nurl: http://*****@host/\nd: {token: ******, e: f}\n";
+        assert_eq!(yaml_in_place(text), stars);
+        assert!(secrets(text).contains(&"s3cr3t".to_owned()));
+    }
+
+    #[test]
     fn never_panics() {
         for text in ["", "ü: {token: ü", "a:\n\u{feff}b: &a *a", "--- \n...\n---\ntoken: |\n", "? [a]\n: b"]
         {
-            let _ = yaml(text);
+            let (_, _) = (yaml(text), yaml_in_place(text));
         }
     }
 }

@@ -5,3 +5,4 @@ mod export;
 mod logs;
 mod orders;
 mod status;
+mod validate;
