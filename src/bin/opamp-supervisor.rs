@@ -54,12 +54,20 @@ fn daemon(path: &Path) -> ExitCode {
     loaded.notices.iter().for_each(|notice: &Notice| {
         tracing::warn!("{}:{}:{}: {notice}", path.display(), notice.at.line, notice.at.column);
     });
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        // Names are looked up and files read there, one of each at a time; every thread more is memory for good.
+        .max_blocking_threads(2)
+        .build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("cannot start: {error}")),
     };
     let origin = Origin { path: path.to_owned(), log_level };
-    match runtime.block_on(startup::run(loaded.config, origin, exports)) {
+    let ended = runtime.block_on(startup::run(loaded.config, origin, exports));
+    // A disk or a name server that does not answer keeps nobody from ending.
+    runtime.shutdown_background();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.exit_code(), &error.to_string()),
     }

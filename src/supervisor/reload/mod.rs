@@ -8,7 +8,9 @@
 
 mod changes;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
+
+use tokio::time::timeout;
 
 pub(super) use changes::{Changes, Needs};
 
@@ -108,12 +110,19 @@ pub(super) enum Touch {
     Process(Composed, Contact),
 }
 
+/// What everything together may take: the short runs of a binary, its `validate`, and reading the files.
+const EXAMINED_WITHIN: Duration = Duration::from_secs(90);
+
 /// Judges the file.
 pub(super) async fn examine(examination: Examination) -> Found {
-    match examination.judge().await {
-        Ok(Some(fit)) => Found::Fit(Box::new(fit)),
-        Ok(None) => Found::Nothing,
-        Err(why) => Found::Refused(why),
+    match timeout(EXAMINED_WITHIN, examination.judge()).await {
+        Ok(Ok(Some(fit))) => Found::Fit(Box::new(fit)),
+        Ok(Ok(None)) => Found::Nothing,
+        Ok(Err(why)) => Found::Refused(why),
+        Err(_) => Found::Refused(format!(
+            "it could not be judged within {EXAMINED_WITHIN:?}; is one of the files that it names a pipe, or on a \
+             disk that does not answer?"
+        )),
     }
 }
 

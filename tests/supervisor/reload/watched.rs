@@ -1,8 +1,9 @@
 //! When the file is read again, and how often.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, os::unix::fs::symlink, time::Duration};
 
 use nix::libc::SIGHUP;
+use tokio::time::timeout;
 
 use super::{
     super::harness::{Host, Server, config, fake_collector, kill},
@@ -96,4 +97,33 @@ async fn f_84_a_reload_waits_for_a_config_on_its_way_and_the_other_way_round() {
         .await;
     server.until("and the remote one", |known| known.effective().contains("debug")).await;
     assert!(supervisor.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_file_that_does_not_answer_holds_up_nothing_but_its_reading() {
+    let server = Server::start().await;
+    let host = Host::new(&server.endpoint, &fake_collector()).fake("");
+    let supervisor = host.start();
+    server.until("the agent is healthy", |known| known.healthy()).await;
+    let first = host.collector_pid();
+    let pipe = host.dir.path().join("pipe.yaml");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::write(file(&host), format!("{}  config_files: [\"{}\"]\n", host.yaml(), pipe.display())).unwrap();
+    kill(supervisor.pid(), SIGHUP);
+    // Opening it for writing succeeds once somebody waits for what it has to say.
+    let flags = nix::fcntl::OFlag::O_WRONLY | nix::fcntl::OFlag::O_NONBLOCK;
+    let waiting = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            tick.tick().await;
+            if let Ok(kept_open) = nix::fcntl::open(&pipe, flags, nix::sys::stat::Mode::empty()) {
+                return kept_open;
+            }
+        }
+    };
+    let _kept_open = timeout(Duration::from_secs(20), waiting).await.expect("it is read");
+    server.restart().await;
+    server.until("a restart is done", |known| known.healthy() && host.runs_another(first)).await;
+    let stopped = timeout(Duration::from_secs(10), supervisor.stop()).await;
+    assert!(stopped.expect("it ends").success());
 }
