@@ -1,8 +1,10 @@
 //! The built `opamp-supervisor` with a fake and with a real Collector, managed by a server made of the
 //! library's own `protocol` and `transport`.
 
+mod bad_collector;
 mod bad_day;
 mod bad_input;
+mod bad_offers;
 mod commands;
 mod defects;
 mod fence;
