@@ -7,11 +7,22 @@ use rand::{TryRngCore, rngs::OsRng};
 
 /// Time since boot, suspension included: for durations that must survive a restart of the supervisor.
 #[must_use]
-#[allow(unsafe_code)]
 pub fn boottime() -> Duration {
+    read(libc::CLOCK_BOOTTIME)
+}
+
+/// How long the host was suspended since it booted.
+#[must_use]
+pub fn suspended() -> Duration {
+    let running = read(libc::CLOCK_MONOTONIC);
+    boottime().saturating_sub(running)
+}
+
+#[allow(unsafe_code)]
+fn read(clock: libc::clockid_t) -> Duration {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` is a valid timespec; the call cannot fail for a clock that Linux always has.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
+    // SAFETY: `now` is a valid timespec; the call cannot fail for clocks that Linux always has.
+    unsafe { libc::clock_gettime(clock, &raw mut now) };
     Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
@@ -42,6 +53,7 @@ mod tests {
     fn clocks_run_and_bytes_differ() {
         let first = boottime();
         assert!(first > Duration::ZERO && boottime() >= first);
+        assert!(suspended() <= boottime());
         assert!(wall_millis() > 1_700_000_000_000);
         assert_ne!(random::<32>().unwrap(), random::<32>().unwrap());
     }

@@ -43,5 +43,7 @@ mod passthrough;
 mod record;
 mod reload;
 mod setup;
+#[cfg(test)]
+mod simulation;
 pub mod startup;
 pub mod target;

@@ -138,6 +138,8 @@ pub(super) struct Driver {
     started: u64,
     /// What is not on disk yet.
     unsaved: Option<Unsaved>,
+    /// How long the host was suspended, as the machine knows it.
+    suspended: Duration,
     /// Grows with each life of a config that is watched from here.
     watches: u64,
 }
@@ -167,6 +169,7 @@ impl Driver {
             server_since: wall_nanos(),
             started: wall_nanos(),
             unsaved: None,
+            suspended: clock::suspended(),
             watches: 0,
         }
     }
@@ -186,6 +189,7 @@ impl Driver {
             self.announce();
             self.show();
             let happening = self.next().await;
+            self.notice_suspension();
             self.happened(happening).await;
         }
         self.leave_calmly();
@@ -228,6 +232,17 @@ impl Driver {
             () = timer => Happening::Timer,
             () = save_again => Happening::SaveAgain,
             () = self.announcer.due() => Happening::SignOfLife,
+        }
+    }
+
+    /// The machine counts time that went on for the Collector too.
+    fn notice_suspension(&mut self) {
+        let suspended = clock::suspended();
+        let more = suspended.saturating_sub(self.suspended);
+        if more >= NOTICED {
+            tracing::info!("the host was suspended for {more:.0?}");
+            self.suspended = suspended;
+            self.tell(Input::Slept(more));
         }
     }
 
@@ -355,6 +370,9 @@ impl Driver {
 fn wall_nanos() -> u64 {
     clock::wall_millis().saturating_mul(1_000_000)
 }
+
+/// The least suspension that is worth a word; reading two clocks takes time too.
+const NOTICED: Duration = Duration::from_millis(100);
 
 /// How long a Collector that can only be seen as a process must live to count as healthy.
 const LIVES: Duration = Duration::from_secs(1);

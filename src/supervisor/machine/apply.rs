@@ -1,6 +1,6 @@
 //! A config on its way from offer to proof.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Blame, CheckToken, Condition, ConfigHash, Effect, Generation, Layers, Machine, Outcome, ReloadRule,
@@ -23,6 +23,8 @@ pub(super) enum Apply {
         config: ConfigHash,
         proof: Proof,
         deadline: Option<Duration>,
+        /// What was broken for good before the switch: that is not this config's doing.
+        baseline: BTreeSet<String>,
         last_word: String,
     },
 }
@@ -72,6 +74,13 @@ impl Apply {
         match self {
             Self::Proving { deadline, .. } => *deadline,
             Self::Idle | Self::Checking { .. } | Self::Arming { .. } => None,
+        }
+    }
+
+    /// The host stood still so long.
+    pub(super) fn shift(&mut self, time: Duration) {
+        if let Self::Proving { deadline: Some(deadline), .. } = self {
+            *deadline += time;
         }
     }
 
@@ -148,10 +157,10 @@ impl Machine {
                 self.next_offer(now);
             }
             // The same files prove nothing while the Collector that reads them is not well.
-            Verdict::Same if self.restarts.is_healthy() => {
+            Verdict::Same if self.runs_well() => {
                 let proven = self.probation.is_none();
                 self.apply = Apply::Idle;
-                self.applied(config, now);
+                self.applied(config, self.faults.clone(), now);
                 if proven {
                     self.commit();
                 }
@@ -161,6 +170,10 @@ impl Machine {
             }
             Verdict::Same | Verdict::Contents | Verdict::Files => self.arm(config, Switch::Restart),
         }
+    }
+
+    fn runs_well(&self) -> bool {
+        matches!(self.process, Process::Running { .. }) && self.restarts.is_healthy()
     }
 
     fn arm(&mut self, config: ConfigHash, how: Switch) {
@@ -191,10 +204,13 @@ impl Machine {
         };
         // What was put on trial before was well enough to be followed by this.
         self.host_trial = None;
-        self.baseline.clone_from(&self.faults);
         let next = Generation(self.generation.0 + 1);
         let proof = reload.map_or(Proof::Process(next), Proof::SessionAfter);
-        self.apply = Apply::Proving { config, proof, deadline: None, last_word: String::new() };
+        // What it breaks itself is no excuse for it.
+        let same = self.running == Layers::Config(Some(config.clone()));
+        let baseline = if same { BTreeSet::new() } else { self.faults.clone() };
+        let last_word = String::new();
+        self.apply = Apply::Proving { config, proof, deadline: None, baseline, last_word };
         if reload.is_some() {
             self.proving_starts(now);
             self.running = Layers::Config(self.wanted());
@@ -231,7 +247,7 @@ impl Machine {
         self.restarts.healthy(condition.well, now);
         self.faults.clone_from(&condition.faults);
         self.host_reported(generation, session, &condition, now);
-        let Apply::Proving { config, proof, last_word, .. } = &mut self.apply else {
+        let Apply::Proving { config, proof, baseline, last_word, .. } = &mut self.apply else {
             return self.lives_on(&condition, now);
         };
         let counts = match proof {
@@ -241,14 +257,14 @@ impl Machine {
         if !counts {
             return;
         }
-        if !condition.is_no_worse_than(&self.baseline) {
+        if !condition.is_no_worse_than(baseline) {
             *last_word = condition.why;
             return;
         }
-        let config = config.clone();
+        let (config, baseline) = (config.clone(), std::mem::take(baseline));
         self.apply = Apply::Idle;
         self.was_well = true;
-        self.applied(config, now);
+        self.applied(config, baseline, now);
         self.watch(&condition, now);
     }
 
@@ -257,19 +273,20 @@ impl Machine {
         if self.running == Layers::Fallback {
             return;
         }
-        if condition.is_no_worse_than(&self.baseline) {
+        // With a part of it broken, it still does more than the fallback.
+        if condition.well || !condition.faults.is_empty() {
             self.was_well = true;
             self.leave_fallback();
         }
         self.watch(condition, now);
     }
 
-    fn applied(&mut self, config: ConfigHash, now: Duration) {
+    fn applied(&mut self, config: ConfigHash, baseline: BTreeSet<String>, now: Duration) {
         self.put_off = None;
         self.leave_fallback();
         if self.live.as_ref() != Some(&config) {
             let before = self.live.replace(config.clone());
-            self.put_on_probation(before);
+            self.put_on_probation(before, baseline);
         }
         self.emit(Effect::Status { config, outcome: Outcome::Applied });
         self.next_offer(now);

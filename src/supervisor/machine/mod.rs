@@ -117,8 +117,7 @@ pub struct Machine {
     previous: Option<Running>,
     /// There while the live config is not the last good one.
     probation: Option<Probation>,
-    /// What was broken for good before the last switch, and what is now.
-    baseline: BTreeSet<String>,
+    /// What is broken for good now.
     faults: BTreeSet<String>,
     quarantine: Quarantine,
     put_off: Option<PutOff>,
@@ -153,7 +152,6 @@ impl Machine {
             last_good: past.last_good,
             previous: past.previous,
             probation: None,
-            baseline: BTreeSet::new(),
             faults: BTreeSet::new(),
             quarantine: Quarantine::of(past.quarantine),
             put_off: None,
@@ -168,7 +166,7 @@ impl Machine {
             ending: false,
             effects: VecDeque::new(),
         };
-        machine.put_on_probation(machine.last_good.clone());
+        machine.put_on_probation(machine.last_good.clone(), BTreeSet::new());
         if unreached {
             machine.emit(Effect::Mode(Mode::Unreached));
         }
@@ -286,8 +284,21 @@ impl Machine {
             Input::RollBack => self.roll_back(now),
             Input::Pause => self.pause(),
             Input::Resume => self.resume(now),
+            Input::Slept(time) => self.slept(time),
             Input::Shutdown => self.shutdown(now),
             Input::Hurry => self.hurry(),
+        }
+    }
+
+    /// The whole host stood still: that time proves nothing, for or against a config (F-59).
+    fn slept(&mut self, time: Duration) {
+        self.process.shift(time);
+        self.apply.shift(time);
+        if let Some(probation) = &mut self.probation {
+            probation.shift(time);
+        }
+        if let Some(safe) = &mut self.safe {
+            safe.shift(time);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a person on the host asks for, and what the host itself changes.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Blame, ConfigHash, Effect, Machine, Outcome,
@@ -32,6 +32,21 @@ impl Machine {
         self.next_offer(now);
     }
 
+    /// What failed is nothing to fall back to, however good it was once.
+    fn fall_back_to_another(&mut self, failed: &ConfigHash) {
+        self.previous.take_if(|previous| previous.as_ref() == Some(failed));
+        if self.last_good.as_ref() == Some(failed) && self.live.as_ref() != Some(failed) {
+            self.last_good = self.previous.take().flatten();
+            if self.probation.is_none() && self.live != self.last_good {
+                self.put_on_probation(self.last_good.clone(), BTreeSet::new());
+            }
+        }
+        let last_good = self.last_good.clone();
+        if let Some(probation) = &mut self.probation {
+            probation.forget(failed, last_good);
+        }
+    }
+
     fn restore(&mut self, previous: super::Running, why: &str) {
         self.last_good.clone_from(&previous);
         let given_up = std::mem::replace(&mut self.live, previous);
@@ -39,6 +54,18 @@ impl Machine {
             self.failed(config, format!("{why}; {}", self.rolled_back()));
         }
         self.emit(Effect::Restored);
+        self.settle_what_is_in_force();
+    }
+
+    /// A config that was on its way and came into force by going back to it has nothing to prove.
+    pub(super) fn settle_what_is_in_force(&mut self) {
+        if !self.is_proving()
+            && let Some(config) =
+                self.apply.config().filter(|config| self.live.as_ref() == Some(config)).cloned()
+        {
+            self.apply = Apply::Idle;
+            self.emit(Effect::Status { config, outcome: Outcome::Applied });
+        }
     }
 
     /// Offers are held; what is on its way is finished.
@@ -78,6 +105,10 @@ impl Machine {
 
     pub(super) fn failed(&mut self, config: ConfigHash, why: String) {
         self.quarantine.add(config.clone(), why.clone());
+        self.fall_back_to_another(&config);
+        if self.apply.config() == Some(&config) {
+            self.apply = Apply::Idle;
+        }
         self.emit(Effect::Status { config, outcome: Outcome::Failed(why) });
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Probation {
     fallback: Running,
     /// It starts with the first good word of a process that runs the config.
     ends: Option<Duration>,
+    /// What was broken for good before the switch.
+    baseline: BTreeSet<String>,
     sick: Option<Sick>,
 }
 
@@ -50,6 +52,23 @@ impl Probation {
         self.fallback.as_ref()
     }
 
+    /// This config failed: if it is what would run again, another is.
+    pub(super) fn forget(&mut self, failed: &ConfigHash, another: Running) {
+        if self.fallback.as_ref() == Some(failed) {
+            self.fallback = another;
+        }
+    }
+
+    /// The host stood still so long.
+    pub(super) fn shift(&mut self, time: Duration) {
+        if let Some(ends) = &mut self.ends {
+            *ends += time;
+        }
+        if let Some(sick) = &mut self.sick {
+            sick.until += time;
+        }
+    }
+
     pub(super) fn deadline(&self) -> Option<Duration> {
         match (&self.sick, self.ends) {
             (Some(sick), Some(ends)) => Some(sick.until.min(ends)),
@@ -61,9 +80,9 @@ impl Probation {
 
 impl Machine {
     /// The live config is watched from here on, unless it is the last good one.
-    pub(super) fn put_on_probation(&mut self, fallback: Running) {
+    pub(super) fn put_on_probation(&mut self, fallback: Running, baseline: BTreeSet<String>) {
         let watched = self.live != self.last_good;
-        self.probation = watched.then(|| Probation { fallback, ..Probation::default() });
+        self.probation = watched.then(|| Probation { fallback, baseline, ..Probation::default() });
     }
 
     /// The process that runs the live config is a new one: its time starts again.
@@ -75,9 +94,9 @@ impl Machine {
 
     /// Takes note of how the Collector is while its config is watched.
     pub(super) fn watch(&mut self, condition: &Condition, now: Duration) {
-        let new_faults: Vec<_> = condition.faults.difference(&self.baseline).cloned().collect();
         let Some(probation) = &mut self.probation else { return };
-        if condition.is_no_worse_than(&self.baseline) {
+        let new_faults: Vec<_> = condition.faults.difference(&probation.baseline).cloned().collect();
+        if condition.is_no_worse_than(&probation.baseline) {
             probation.ends.get_or_insert(now + self.settings.probation);
         }
         match (&probation.sick, new_faults.is_empty()) {
@@ -128,13 +147,14 @@ impl Machine {
     pub(super) fn undo(&mut self, why: &str, blame: Blame, now: Duration) -> bool {
         let Some(Probation { fallback, .. }) = self.probation.take() else { return false };
         let undone = std::mem::replace(&mut self.live, fallback);
-        self.put_on_probation(self.last_good.clone());
+        self.put_on_probation(self.last_good.clone(), BTreeSet::new());
         let why = format!("after it was applied: {why}; {}", self.rolled_back());
         match (undone, blame) {
             (Some(config), Blame::Config) => self.failed(config, why),
             (Some(config), Blame::Outside | Blame::Host) => self.put_off_until_offered(config, &why, now),
             (None, _) => self.emit(Effect::Restored),
         }
+        self.settle_what_is_in_force();
         true
     }
 

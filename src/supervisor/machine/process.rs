@@ -37,6 +37,13 @@ impl Process {
             Self::Down | Self::Running { .. } => None,
         }
     }
+
+    /// The host stood still so long.
+    pub(super) fn shift(&mut self, time: Duration) {
+        if let Self::Stopping { kill_at, .. } = self {
+            *kill_at += time;
+        }
+    }
 }
 
 /// After a kill, how long to wait before killing again.
@@ -55,9 +62,15 @@ impl Machine {
     pub(super) fn spawn(&mut self, now: Duration) {
         self.generation.0 += 1;
         self.process = Process::Running { session: None };
-        self.running = self.layers();
+        let layers = self.layers();
+        if self.running != layers {
+            // Nothing is known yet of what these break.
+            self.faults.clear();
+        }
+        self.running = layers;
         self.was_well = false;
         self.restarts.started(now);
+        self.probation_starts_again();
         self.proving_starts(now);
         self.host_trial_starts(now);
         self.safe_try_starts(now);

@@ -38,6 +38,13 @@ impl Safe {
             Next::Trying { until } => until,
         }
     }
+
+    /// The host stood still so long.
+    pub(super) fn shift(&mut self, time: Duration) {
+        if let Next::Trying { until: Some(until) } = &mut self.next {
+            *until += time;
+        }
+    }
 }
 
 impl Machine {

@@ -107,6 +107,8 @@ pub enum Input {
     /// A person on the host wants offers to be held, and to be taken again.
     Pause,
     Resume,
+    /// The host was suspended for so long.
+    Slept(Duration),
     Shutdown,
     /// A second signal: stop waiting for the Collector's own pace.
     Hurry,

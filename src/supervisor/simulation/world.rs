@@ -1,0 +1,386 @@
+//! The world around one supervisor: time, its Collector, its server, its disk, and everything that happens to
+//! them. What must hold at every step is checked here and in `perform`.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{
+    Counts,
+    disk::Disk,
+    fate::{Fate, Options, Random},
+};
+use crate::{
+    supervisor::{
+        journal::State,
+        machine::{
+            Blame, CheckToken, Condition, ConfigHash, Generation, Input, Layers, Machine, ReloadRule,
+            Rollback, Settings, Verdict,
+        },
+        record,
+    },
+    wire::proto::{RemoteConfigStatus, RemoteConfigStatuses},
+};
+
+/// Configs are named by one byte.
+pub(super) const CONFIGS: u64 = 32;
+
+pub(super) fn hash(config: u8) -> ConfigHash {
+    ConfigHash(vec![config])
+}
+
+/// Something that will happen. What is about a process names its generation and the life of its config.
+#[derive(Clone, Debug)]
+pub(super) enum Event {
+    Checked(CheckToken, Verdict),
+    Says(Generation, u64, Condition),
+    Silent(Generation, u64),
+    /// It ends by itself.
+    Ends(Generation, u64, Blame),
+    /// It ends as it was asked to.
+    Stopped(Generation),
+    SaveAgain,
+    SupervisorDies,
+    SupervisorStarts,
+    /// The server sends what it wants.
+    Offers,
+}
+
+/// The Collector's process.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) generation: Generation,
+    pub(super) layers: Layers,
+    /// The life of its config; grows with each reload.
+    pub(super) life: u64,
+    pub(super) heard: bool,
+    pub(super) well: bool,
+}
+
+/// A supervisor at work.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    pub(super) machine: Machine,
+    pub(super) state: State,
+    pub(super) host: String,
+    pub(super) unsaved: bool,
+    pub(super) ending: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) options: Options,
+    pub(super) random: Random,
+    pub(super) now: Duration,
+    pub(super) disk: Disk,
+    pub(super) supervisor: Option<Supervisor>,
+    pub(super) process: Option<Process>,
+    /// What the files that the Collector reads are made from.
+    pub(super) files: Option<Layers>,
+    agenda: Vec<(Duration, Event)>,
+    pub(super) desired: Option<u8>,
+    pub(super) told: Option<RemoteConfigStatus>,
+    /// What the host is like; its own layers end the Collector while it is broken.
+    pub(super) host: u32,
+    pub(super) host_broken: bool,
+    /// What was said to have failed for good, on which host.
+    pub(super) failed: BTreeSet<(String, ConfigHash)>,
+    pub(super) lives_of_config: u64,
+    pub(super) calm: bool,
+    pub(super) counts: Counts,
+    say: bool,
+}
+
+impl World {
+    pub(super) fn new(options: Options, say: bool) -> Self {
+        Self {
+            options,
+            random: Random::new(options.seed),
+            now: Duration::from_secs(1000),
+            disk: Disk::new(),
+            supervisor: None,
+            process: None,
+            files: None,
+            agenda: Vec::new(),
+            desired: None,
+            told: None,
+            host: 0,
+            host_broken: false,
+            failed: BTreeSet::new(),
+            lives_of_config: 0,
+            calm: false,
+            counts: Counts::default(),
+            say,
+        }
+    }
+
+    pub(super) fn note(&self, what: impl FnOnce() -> String) {
+        if self.say {
+            #[allow(clippy::print_stderr, reason = "a replay is for a person")]
+            {
+                eprintln!("{:>12.3?}  {}", self.now, what());
+            }
+        }
+    }
+
+    pub(super) fn run(&mut self) -> Result<(), String> {
+        self.start_supervisor()?;
+        let mut left = self.options.steps;
+        while left > 0 {
+            if self.random.percent(60) {
+                self.advance()?;
+            } else {
+                left -= 1;
+                self.harm()?;
+            }
+        }
+        self.come_to_rest()
+    }
+
+    pub(super) fn at(&mut self, after: Duration, event: Event) {
+        self.agenda.push((self.now + after, event));
+    }
+
+    /// When the next thing happens.
+    pub(super) fn next_at(&self) -> Option<Duration> {
+        let timer = self.supervisor.as_ref().and_then(|supervisor| supervisor.machine.poll_timeout());
+        self.agenda.iter().map(|(at, _)| *at).chain(timer).min()
+    }
+
+    /// To the next thing that happens.
+    pub(super) fn advance(&mut self) -> Result<(), String> {
+        let next = self
+            .agenda
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, (at, _))| *at)
+            .map(|(index, (at, _))| (index, *at));
+        let timer = self.supervisor.as_ref().and_then(|supervisor| supervisor.machine.poll_timeout());
+        match (next, timer) {
+            (Some((index, at)), timer) if timer.is_none_or(|timer| at <= timer) => {
+                let (at, event) = self.agenda.swap_remove(index);
+                self.now = self.now.max(at);
+                self.happen(event)
+            }
+            (_, Some(timer)) => {
+                self.now = self.now.max(timer);
+                self.timer()
+            }
+            (_, None) => Ok(()),
+        }
+    }
+
+    pub(super) fn timer(&mut self) -> Result<(), String> {
+        let now = self.now;
+        let Some(supervisor) = &mut self.supervisor else { return Ok(()) };
+        for _ in 0..20 {
+            if supervisor.machine.poll_timeout().is_none_or(|due| due > now) {
+                return self.perform();
+            }
+            supervisor.machine.handle_timeout(now);
+        }
+        Err(format!("a timer that is due stays due: {:?} at {now:?}", supervisor.machine))
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), String> {
+        self.note(|| format!("{event:?}"));
+        match event {
+            Event::Checked(token, verdict) => self.tell(Input::Checked { token, verdict }),
+            Event::Says(generation, life, condition) => self.says(generation, life, condition),
+            Event::Silent(generation, life) => {
+                if self.lives(generation, life) {
+                    return self.tell(Input::Silent { generation, why: "has not answered".to_owned() });
+                }
+                Ok(())
+            }
+            Event::Ends(generation, life, blame) => {
+                if self.lives(generation, life) {
+                    self.ended(generation, blame)
+                } else {
+                    Ok(())
+                }
+            }
+            Event::Stopped(generation) => {
+                let there = self.process.as_ref().is_some_and(|process| process.generation == generation);
+                if there { self.ended(generation, Blame::Outside) } else { Ok(()) }
+            }
+            Event::SaveAgain => self.save_again(),
+            Event::SupervisorDies => {
+                self.kill_supervisor();
+                Ok(())
+            }
+            Event::SupervisorStarts if self.supervisor.is_none() => self.start_supervisor(),
+            Event::SupervisorStarts => Ok(()),
+            Event::Offers => self.offer(),
+        }
+    }
+
+    pub(super) fn lives(&self, generation: Generation, life: u64) -> bool {
+        let process = self.process.as_ref();
+        process.is_some_and(|process| process.generation == generation && process.life == life)
+    }
+
+    fn says(&mut self, generation: Generation, life: u64, condition: Condition) -> Result<(), String> {
+        match &mut self.process {
+            Some(process) if process.generation == generation && process.life == life => {
+                (process.heard, process.well) = (true, condition.well);
+            }
+            _ => return Ok(()),
+        }
+        self.tell(Input::Reported { generation, session: life, condition })
+    }
+
+    pub(super) fn ended(&mut self, generation: Generation, blame: Blame) -> Result<(), String> {
+        if self.options.plant != Some(super::Plant::LeavesTheOldProcess) {
+            self.process = None;
+        }
+        self.tell(Input::Exited { generation, how: "ended".to_owned(), blame })
+    }
+
+    /// The server sends what it wants, if the agent does not say that it has it already.
+    pub(super) fn offer(&mut self) -> Result<(), String> {
+        let Some(config) = self.desired else { return Ok(()) };
+        if self.supervisor.is_none() {
+            return Ok(());
+        }
+        self.note(|| format!("the server offers {config} ({:?})", Fate::of(config)));
+        self.look_at_host()?;
+        self.tell(Input::Offer(hash(config)))
+    }
+
+    fn look_at_host(&mut self) -> Result<(), String> {
+        let host = self.host.to_string();
+        let Some(supervisor) = &mut self.supervisor else { return Ok(()) };
+        if supervisor.host != host {
+            supervisor.host = host;
+            return self.tell(Input::HostChanged);
+        }
+        Ok(())
+    }
+
+    pub(super) fn tell(&mut self, input: Input) -> Result<(), String> {
+        let now = self.now;
+        let Some(supervisor) = &mut self.supervisor else { return Ok(()) };
+        supervisor.machine.handle(input, now);
+        self.perform()
+    }
+
+    pub(super) fn start_supervisor(&mut self) -> Result<(), String> {
+        self.counts.lives += 1;
+        let settings = Settings {
+            first_health: Duration::from_secs(60),
+            probation: Duration::from_secs(30),
+            stop_grace: Duration::from_secs(20),
+            reload: if self.options.seed.is_multiple_of(3) {
+                ReloadRule::Never
+            } else {
+                ReloadRule::ContentsOnly
+            },
+            rollback: if self.options.rollback { Rollback::Automatic } else { Rollback::Never },
+        };
+        let mut state = self.disk.state.clone();
+        let host = self.host.to_string();
+        let mut past = record::past(&state, &host, self.options.has_fallback);
+        match self.options.plant {
+            Some(super::Plant::ForgetsQuarantine) => past.quarantine.clear(),
+            Some(super::Plant::ForgetsTrial) => state.config.trial = None,
+            _ => {}
+        }
+        self.note(|| format!("a supervisor starts with {past:?}"));
+        let machine = Machine::new(settings, past, self.options.seed);
+        let condemned = record::condemned(&state);
+        let watches = record::watches(&mut state);
+        let unfinished = record::unfinished_offer(&state);
+        self.supervisor = Some(Supervisor { machine, state, host, unsaved: false, ending: false });
+        if watches {
+            self.save_or_later();
+        }
+        if let Some((config, why)) = condemned {
+            self.counts.condemned += 1;
+            self.feed(Input::Condemn { config, why });
+        }
+        self.feed(Input::Start);
+        let known =
+            |hash: &ConfigHash| self.supervisor.as_ref().is_some_and(|it| it.machine.is_quarantined(hash));
+        if let Some(config) = unfinished.filter(|hash| !known(hash)) {
+            self.feed(Input::Offer(config));
+        }
+        self.report_status()?;
+        let connects = self.random.millis(1, 3_000);
+        self.at(connects, Event::Offers);
+        self.tell(Input::ServerReached)
+    }
+
+    /// Its Collector goes with it.
+    pub(super) fn kill_supervisor(&mut self) {
+        if self.supervisor.take().is_some() {
+            self.note(|| "the supervisor is killed".to_owned());
+            self.process = None;
+            self.files = None;
+            self.agenda.retain(|(_, event)| matches!(event, Event::Offers));
+            let after = self.random.millis(10, 5_000);
+            self.at(after, Event::SupervisorStarts);
+        }
+    }
+
+    fn harm(&mut self) -> Result<(), String> {
+        match self.random.below(20) {
+            0..=4 => {
+                self.desired = Some(u8::try_from(self.random.below(CONFIGS)).unwrap_or_default());
+                self.offer()
+            }
+            5 | 6 => self.offer(),
+            7 | 8 => match &self.process {
+                Some(process) => {
+                    let generation = process.generation;
+                    self.note(|| "somebody kills the Collector".to_owned());
+                    self.ended(generation, Blame::Outside)
+                }
+                None => Ok(()),
+            },
+            9 | 10 if self.options.kills_supervisor => {
+                self.kill_supervisor();
+                Ok(())
+            }
+            11 | 12 if self.options.breaks_disk => {
+                self.disk.works = !self.disk.works;
+                self.note(|| format!("the disk works: {}", self.disk.works));
+                Ok(())
+            }
+            13 if self.options.changes_host => {
+                self.host += 1;
+                self.host_broken = self.random.percent(40);
+                self.note(|| format!("the host is another one, broken: {}", self.host_broken));
+                Ok(())
+            }
+            14 => self.tell(Input::Restart),
+            15 => self.tell(Input::RollBack),
+            16 => self.tell(Input::Pause),
+            17 => self.tell(Input::Resume),
+            18 => {
+                let pause = self.random.millis(1_000, 3_600_000);
+                self.note(|| format!("the host sleeps for {pause:?}"));
+                self.sleep(pause)
+            }
+            _ => self.ask_to_end(),
+        }
+    }
+
+    /// The whole host is suspended: time goes on, and nothing else does.
+    fn sleep(&mut self, pause: Duration) -> Result<(), String> {
+        self.now += pause;
+        self.agenda.iter_mut().for_each(|(at, _)| *at += pause);
+        self.feed(Input::Slept(pause));
+        self.timer()
+    }
+
+    fn ask_to_end(&mut self) -> Result<(), String> {
+        if let Some(supervisor) = &mut self.supervisor {
+            supervisor.ending = true;
+            return self.tell(Input::Shutdown);
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_told(&self, status: RemoteConfigStatuses) -> bool {
+        self.told.as_ref().is_some_and(|told| told.status == status as i32)
+    }
+}
