@@ -20,15 +20,20 @@ const FAILURES: usize = 64;
 
 /// What the machine continues with, on a host with this digest.
 pub(super) fn past(state: &State, host: &str, fallback: bool) -> Past {
-    let here = state.quarantine.iter().filter(|failed| failed.host.is_empty() || failed.host == host);
     Past {
         live: state.config.live.clone(),
         last_good: state.config.last_good.clone(),
         previous: state.config.previous.as_ref().map(|previous| previous.hash.clone()),
-        quarantine: here.map(|failed| (failed.hash.clone(), failed.why.clone())).collect(),
+        quarantine: failures(state, host),
         paused: state.paused,
         fallback,
     }
+}
+
+/// What failed on a host with this digest.
+pub(super) fn failures(state: &State, host: &str) -> Vec<(ConfigHash, String)> {
+    let here = state.quarantine.iter().filter(|failed| failed.host.is_empty() || failed.host == host);
+    here.map(|failed| (failed.hash.clone(), failed.why.clone())).collect()
 }
 
 /// What the machine holds, on a host with this digest.

@@ -135,8 +135,9 @@ impl Driver {
             tracing::info!(
                 "the host's own part of the config is another one: what failed may be tried again"
             );
+            let failed = record::failures(&self.parts.state, &host);
             self.parts.host = host;
-            self.tell(Input::HostChanged);
+            self.tell(Input::HostChanged { failed });
         }
     }
 

@@ -6,6 +6,7 @@ use crate::{
     collector::components::Components,
     supervisor::{
         config::AgentConfig,
+        machine::Input,
         record,
         setup::{self, Outfit},
     },
@@ -42,10 +43,15 @@ impl Driver {
 
     /// The machine starts the Collector again, if it does not run any more.
     pub(super) fn step_back(&mut self, why: &str) {
-        let Some(before) = self.before.take() else {
-            return tracing::error!("there is no way back: {why}");
-        };
-        let Before { agent, outfit, components, said, files } = *before;
+        match self.before.take() {
+            Some(before) => self.go_back_to(*before, why),
+            None => tracing::error!("there is no way back: {why}"),
+        }
+        self.tell(Input::SteppedBack);
+    }
+
+    fn go_back_to(&mut self, before: Before, why: &str) {
+        let Before { agent, outfit, components, said, files } = before;
         let path = self.parts.reloads.path().display().to_string();
         tracing::error!("`agent` of {path} is taken back, and what was in force before is again: {why}");
         self.parts.config.agent = agent;

@@ -277,13 +277,14 @@ impl Machine {
             }
             Input::Silent { generation, why } => self.silent(generation, why, now),
             Input::ServerReached => self.server_reached(now),
-            Input::HostChanged => self.host_changed(now),
+            Input::HostChanged { failed } => self.host_changed(failed, now),
             Input::Condemn { config, why } => self.condemn(config, &why, now),
             Input::Restart => self.restart(now),
             Input::Refresh(refresh) => self.refresh(refresh, now),
             Input::RollBack => self.roll_back(now),
             Input::Pause => self.pause(),
             Input::Resume => self.resume(now),
+            Input::SteppedBack => self.stepped_back(now),
             Input::Slept(time) => self.slept(time),
             Input::Shutdown => self.shutdown(now),
             Input::Hurry => self.hurry(),
@@ -294,6 +295,7 @@ impl Machine {
     fn slept(&mut self, time: Duration) {
         self.process.shift(time);
         self.apply.shift(time);
+        self.shift_host_trial(time);
         if let Some(probation) = &mut self.probation {
             probation.shift(time);
         }

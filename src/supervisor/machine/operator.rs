@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Blame, ConfigHash, Effect, Machine, Outcome,
+    Blame, ConfigHash, Effect, Machine, Outcome, Quarantine,
     apply::Apply,
     process::{Process, Then},
 };
@@ -83,8 +83,8 @@ impl Machine {
     }
 
     /// What failed on this host may do now: the binary is another one, or a local layer.
-    pub(super) fn host_changed(&mut self, now: Duration) {
-        self.quarantine.clear();
+    pub(super) fn host_changed(&mut self, failed: Vec<(ConfigHash, String)>, now: Duration) {
+        self.quarantine = Quarantine::of(failed);
         if self.safe.is_some() && !self.apply.is_at_work() && !self.ending {
             self.try_last_good_next();
             self.run_anew(now);

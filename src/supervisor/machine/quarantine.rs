@@ -27,10 +27,6 @@ impl Quarantine {
         self.0.iter().find(|(known, _)| known == config).map(|(_, why)| why.as_str())
     }
 
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-
     pub(super) fn entries(&self) -> &[(ConfigHash, String)] {
         &self.0
     }

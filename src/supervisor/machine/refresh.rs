@@ -4,7 +4,7 @@
 //! become well with it, or dies of it soon after, the host's part from before is gone back to. The driver keeps
 //! that; here it is only known whether it is wanted.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Blame, Condition, Effect, Generation, Layers, Machine, ReloadRule, Rollback, Settings,
@@ -32,10 +32,14 @@ pub(super) struct HostTrial {
 enum Phase {
     Proving {
         proof: Proof,
+        /// What was broken for good before.
+        baseline: BTreeSet<String>,
         last_word: String,
     },
     /// It was well, and is watched for a while.
     Watched,
+    /// It failed; what was before is being put in its place.
+    SteppingBack,
 }
 
 impl Machine {
@@ -48,12 +52,12 @@ impl Machine {
     /// Whether the host's part from before may still be wanted.
     #[must_use]
     pub const fn may_step_back(&self) -> bool {
-        self.host_trial.is_some()
+        matches!(&self.host_trial, Some(trial) if !matches!(trial.phase, Phase::SteppingBack))
     }
 
-    /// Whether the host's part has not shown yet that the Collector is well with it.
+    /// Whether the host's part has not shown yet that the Collector is well with it, or is being taken back.
     pub(super) const fn proves_host(&self) -> bool {
-        matches!(self.host_trial, Some(HostTrial { phase: Phase::Proving { .. }, .. }))
+        matches!(&self.host_trial, Some(HostTrial { phase: Phase::Proving { .. } | Phase::SteppingBack, .. }))
     }
 
     /// Other rules from here on.
@@ -92,8 +96,8 @@ impl Machine {
     fn put_host_on_trial(&mut self, proof: Proof) {
         let was_well = self.restarts.is_healthy() && self.running != Layers::Fallback;
         let wanted = was_well && self.settings.rollback == Rollback::Automatic;
-        self.baseline.clone_from(&self.faults);
-        let phase = Phase::Proving { proof, last_word: String::new() };
+        let (baseline, last_word) = (self.faults.clone(), String::new());
+        let phase = Phase::Proving { proof, baseline, last_word };
         self.host_trial = wanted.then_some(HostTrial { phase, deadline: None });
     }
 
@@ -116,7 +120,9 @@ impl Machine {
         condition: &Condition,
         now: Duration,
     ) {
-        let Some(HostTrial { phase: Phase::Proving { proof, last_word }, .. }) = &mut self.host_trial else {
+        let Some(HostTrial { phase: Phase::Proving { proof, baseline, last_word }, .. }) =
+            &mut self.host_trial
+        else {
             return;
         };
         let counts = match proof {
@@ -126,7 +132,7 @@ impl Machine {
         if !counts {
             return;
         }
-        if !condition.is_no_worse_than(&self.baseline) {
+        if !condition.is_no_worse_than(baseline) {
             return last_word.clone_from(&condition.why);
         }
         let deadline = Some(now + self.settings.probation);
@@ -140,7 +146,7 @@ impl Machine {
         let held_against_it = match &self.host_trial {
             Some(HostTrial { phase: Phase::Proving { .. }, .. }) => blame != Blame::Outside,
             Some(HostTrial { phase: Phase::Watched, .. }) => blame == Blame::Config,
-            None => false,
+            Some(HostTrial { phase: Phase::SteppingBack, .. }) | None => false,
         };
         if held_against_it {
             self.step_back(format!("with it, the Collector {how}"));
@@ -149,9 +155,24 @@ impl Machine {
     }
 
     pub(super) fn step_back(&mut self, why: String) {
-        if self.host_trial.take().is_some() {
+        if self.may_step_back() {
+            self.host_trial = Some(HostTrial { phase: Phase::SteppingBack, deadline: None });
             self.probation_starts_again();
             self.emit(Effect::StepBack { why });
+        }
+    }
+
+    /// What was before is in force: what waited is judged with that.
+    pub(super) fn stepped_back(&mut self, now: Duration) {
+        self.host_trial = None;
+        self.take_up_put_off();
+        self.next_offer(now);
+    }
+
+    /// The host stood still so long.
+    pub(super) fn shift_host_trial(&mut self, time: Duration) {
+        if let Some(HostTrial { deadline: Some(deadline), .. }) = &mut self.host_trial {
+            *deadline += time;
         }
     }
 

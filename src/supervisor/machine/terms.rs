@@ -91,13 +91,18 @@ pub enum Input {
     },
     /// The server was reached.
     ServerReached,
-    /// What the host adds to each config, or the binary, is another one: what failed may do now.
-    HostChanged,
+    /// What the host adds to each config, or the binary, is another one: what failed may do now, except for
+    /// what failed on this one too.
+    HostChanged {
+        failed: Vec<(ConfigHash, String)>,
+    },
     /// This config must not be tried again: earlier lives of the supervisor ended over it.
     Condemn {
         config: ConfigHash,
         why: String,
     },
+    /// The answer to [`Effect::StepBack`]: it is done.
+    SteppedBack,
     /// The server asks for a restart.
     Restart,
     /// The host's own part of the config is another one: `supervisor.yaml` was read again.

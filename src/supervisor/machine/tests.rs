@@ -45,13 +45,19 @@ impl Bench {
         self.effects()
     }
 
-    /// What is asked for; the journal answers by itself.
+    /// What is asked for; the shell answers by itself.
     fn effects(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
         while let Some(effect) = self.machine.poll_effect() {
             match effect {
                 Effect::Arm { .. } => self.machine.handle(Input::Armed(self.disk.clone()), self.now),
-                effect => effects.push(effect),
+                effect => {
+                    let stepped_back = matches!(effect, Effect::StepBack { .. });
+                    effects.push(effect);
+                    if stepped_back {
+                        self.machine.handle(Input::SteppedBack, self.now);
+                    }
+                }
             }
         }
         effects

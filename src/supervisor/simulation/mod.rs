@@ -6,6 +6,7 @@
 
 mod disk;
 mod fate;
+mod harm;
 mod perform;
 mod rest;
 mod world;
@@ -59,7 +60,7 @@ fn setting(name: &str) -> Option<u64> {
 
 fn run(options: Options, told: bool) -> Result<Counts, String> {
     let mut world = World::new(options, told);
-    world.run()?;
+    world.run().map_err(|violation| format!("{}\n{violation}", world.story()))?;
     Ok(world.counts)
 }
 

@@ -56,8 +56,8 @@ impl World {
                 self.feed(Input::Armed(armed));
                 Ok(())
             }
-            Effect::Spawn { generation, layers } => self.spawn(generation, layers),
-            Effect::Reload { generation, config } => self.reload(generation, Layers::Config(config)),
+            Effect::Spawn { generation, layers } => self.spawn(generation, &layers),
+            Effect::Reload { generation, config } => self.reload(generation, &Layers::Config(config)),
             Effect::Stop { generation } => {
                 if !self.random.percent(5) {
                     let takes = self.random.millis(5, 2_000);
@@ -84,6 +84,11 @@ impl World {
                 Ok(())
             }
             Effect::Process(_) => Ok(()),
+            Effect::StepBack { .. } => {
+                self.step_back();
+                self.feed(Input::SteppedBack);
+                Ok(())
+            }
             Effect::Finished => self.finished(),
         }
     }
@@ -116,23 +121,23 @@ impl World {
         Ok(())
     }
 
-    fn spawn(&mut self, generation: Generation, layers: Layers) -> Result<(), String> {
+    fn spawn(&mut self, generation: Generation, layers: &Layers) -> Result<(), String> {
         if let Some(process) = &self.process {
             return Err(format!("I2: {generation:?} is started while {process:?} runs"));
         }
-        self.not_quarantined(&layers)?;
+        self.not_quarantined(layers)?;
         self.lives_of_config += 1;
         let life = self.lives_of_config;
         self.files = Some(layers.clone());
         self.process = Some(Process { generation, layers: layers.clone(), life, heard: false, well: false });
-        self.live_out(generation, life, &layers);
+        self.live_out(generation, life, layers);
         Ok(())
     }
 
-    fn reload(&mut self, generation: Generation, layers: Layers) -> Result<(), String> {
+    fn reload(&mut self, generation: Generation, layers: &Layers) -> Result<(), String> {
         self.counts.reloads += 1;
         self.files = Some(layers.clone());
-        self.not_quarantined(&layers)?;
+        self.not_quarantined(layers)?;
         self.lives_of_config += 1;
         let life = self.lives_of_config;
         match &mut self.process {
@@ -141,7 +146,7 @@ impl World {
             }
             other => return Err(format!("F-109: SIGHUP for {generation:?} to {other:?}")),
         }
-        self.live_out(generation, life, &layers);
+        self.live_out(generation, life, layers);
         Ok(())
     }
 

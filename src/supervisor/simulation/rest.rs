@@ -20,8 +20,8 @@ impl World {
         self.calm = true;
         self.disk.works = true;
         if self.host_broken {
-            self.host += 1;
-            self.host_broken = false;
+            self.newest_host += 1;
+            (self.host, self.host_broken) = (self.newest_host, false);
         }
         self.at(Duration::from_millis(5), Event::SupervisorStarts);
         let end = self.now + LONG;

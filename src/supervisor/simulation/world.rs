@@ -1,7 +1,7 @@
 //! The world around one supervisor: time, its Collector, its server, its disk, and everything that happens to
 //! them. What must hold at every step is checked here and in `perform`.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{cell::RefCell, collections::BTreeSet, time::Duration};
 
 use super::{
     Counts,
@@ -75,18 +75,21 @@ pub(super) struct World {
     pub(super) process: Option<Process>,
     /// What the files that the Collector reads are made from.
     pub(super) files: Option<Layers>,
-    agenda: Vec<(Duration, Event)>,
+    pub(super) agenda: Vec<(Duration, Event)>,
     pub(super) desired: Option<u8>,
     pub(super) told: Option<RemoteConfigStatus>,
     /// What the host is like; its own layers end the Collector while it is broken.
     pub(super) host: u32,
+    pub(super) newest_host: u32,
     pub(super) host_broken: bool,
+    /// What can be gone back to after a reload.
+    pub(super) host_before: Option<(u32, bool)>,
     /// What was said to have failed for good, on which host.
     pub(super) failed: BTreeSet<(String, ConfigHash)>,
     pub(super) lives_of_config: u64,
     pub(super) calm: bool,
     pub(super) counts: Counts,
-    say: bool,
+    story: Option<RefCell<Vec<String>>>,
 }
 
 impl World {
@@ -103,22 +106,27 @@ impl World {
             desired: None,
             told: None,
             host: 0,
+            newest_host: 0,
             host_broken: false,
+            host_before: None,
             failed: BTreeSet::new(),
             lives_of_config: 0,
             calm: false,
             counts: Counts::default(),
-            say,
+            story: say.then(RefCell::default),
         }
     }
 
+    /// For a replay.
     pub(super) fn note(&self, what: impl FnOnce() -> String) {
-        if self.say {
-            #[allow(clippy::print_stderr, reason = "a replay is for a person")]
-            {
-                eprintln!("{:>12.3?}  {}", self.now, what());
-            }
+        if let Some(story) = &self.story {
+            story.borrow_mut().push(format!("{:>12.3?}  {}", self.now, what()));
         }
+    }
+
+    /// What happened, if it was to be kept.
+    pub(super) fn story(&self) -> String {
+        self.story.as_ref().map(|story| story.borrow().join("\n")).unwrap_or_default()
     }
 
     pub(super) fn run(&mut self) -> Result<(), String> {
@@ -246,12 +254,13 @@ impl World {
         self.tell(Input::Offer(hash(config)))
     }
 
-    fn look_at_host(&mut self) -> Result<(), String> {
+    pub(super) fn look_at_host(&mut self) -> Result<(), String> {
         let host = self.host.to_string();
         let Some(supervisor) = &mut self.supervisor else { return Ok(()) };
         if supervisor.host != host {
+            let failed = record::failures(&supervisor.state, &host);
             supervisor.host = host;
-            return self.tell(Input::HostChanged);
+            return self.tell(Input::HostChanged { failed });
         }
         Ok(())
     }
@@ -319,65 +328,6 @@ impl World {
             let after = self.random.millis(10, 5_000);
             self.at(after, Event::SupervisorStarts);
         }
-    }
-
-    fn harm(&mut self) -> Result<(), String> {
-        match self.random.below(20) {
-            0..=4 => {
-                self.desired = Some(u8::try_from(self.random.below(CONFIGS)).unwrap_or_default());
-                self.offer()
-            }
-            5 | 6 => self.offer(),
-            7 | 8 => match &self.process {
-                Some(process) => {
-                    let generation = process.generation;
-                    self.note(|| "somebody kills the Collector".to_owned());
-                    self.ended(generation, Blame::Outside)
-                }
-                None => Ok(()),
-            },
-            9 | 10 if self.options.kills_supervisor => {
-                self.kill_supervisor();
-                Ok(())
-            }
-            11 | 12 if self.options.breaks_disk => {
-                self.disk.works = !self.disk.works;
-                self.note(|| format!("the disk works: {}", self.disk.works));
-                Ok(())
-            }
-            13 if self.options.changes_host => {
-                self.host += 1;
-                self.host_broken = self.random.percent(40);
-                self.note(|| format!("the host is another one, broken: {}", self.host_broken));
-                Ok(())
-            }
-            14 => self.tell(Input::Restart),
-            15 => self.tell(Input::RollBack),
-            16 => self.tell(Input::Pause),
-            17 => self.tell(Input::Resume),
-            18 => {
-                let pause = self.random.millis(1_000, 3_600_000);
-                self.note(|| format!("the host sleeps for {pause:?}"));
-                self.sleep(pause)
-            }
-            _ => self.ask_to_end(),
-        }
-    }
-
-    /// The whole host is suspended: time goes on, and nothing else does.
-    fn sleep(&mut self, pause: Duration) -> Result<(), String> {
-        self.now += pause;
-        self.agenda.iter_mut().for_each(|(at, _)| *at += pause);
-        self.feed(Input::Slept(pause));
-        self.timer()
-    }
-
-    fn ask_to_end(&mut self) -> Result<(), String> {
-        if let Some(supervisor) = &mut self.supervisor {
-            supervisor.ending = true;
-            return self.tell(Input::Shutdown);
-        }
-        Ok(())
     }
 
     pub(super) fn is_told(&self, status: RemoteConfigStatuses) -> bool {
