@@ -129,6 +129,11 @@ impl Health {
         }
     }
 
+    /// What a person should mend.
+    pub fn remarks(&self) -> impl Iterator<Item = &str> {
+        self.remarks.values().map(|(why, _)| why.as_str())
+    }
+
     fn enter(&mut self, stage: Stage, now: u64) {
         if self.stage != stage {
             self.stage = stage;

@@ -31,6 +31,8 @@ pub enum Command {
     Validate(Validate),
     /// Go back to the config before the one that runs, and wait until the Collector is well with it
     Rollback(Target),
+    /// Have supervisor.yaml read again, as SIGHUP does, and wait for what comes of it
+    Reload(Target),
     /// Hold offers and restart commands of the server, over restarts too, until `resume`
     Pause(Target),
     /// Take offers of the server again

@@ -71,6 +71,8 @@ pub enum CommandError {
     NoOutput(PathBuf),
     #[error("{0}")]
     Refused(String),
+    #[error("it is not taken, and all runs on as before: {0}")]
+    NotTaken(String),
     #[error("{done}, but the Collector is not well with it after {WELL_WITHIN:?}: {why}")]
     NotWell { done: String, why: String },
     #[error("there is no command {0:?}; --help lists them")]
@@ -86,7 +88,7 @@ impl CommandError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) => CONFIG,
+            Self::Config(_) | Self::NotTaken(_) => CONFIG,
             Self::NoSuchCommand(_) => USAGE,
             Self::Ask(AskError::NotRunning(_)) => NOT_RUNNING,
             Self::Ask(AskError::NotAllowed(_)) => NOT_ALLOWED,
@@ -110,6 +112,7 @@ pub fn run(args: &Args, command: &Command, out: &mut dyn Write) -> Result<u8, Co
         Command::Status(status) => status::run(&args.place(&status.target)?, status.output, out),
         Command::Validate(validate) => validate::run(args.config_file(), validate, out),
         Command::Rollback(target) => orders::roll_back(&args.place(target)?, out),
+        Command::Reload(target) => orders::give(&args.place(target)?, Request::Reload, out),
         Command::Pause(target) => orders::give(&args.place(target)?, Request::Pause, out),
         Command::Resume(target) => orders::give(&args.place(target)?, Request::Resume, out),
         Command::Logs(logs) => logs::run(&args.place(&logs.target)?, logs, out),

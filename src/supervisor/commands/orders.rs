@@ -38,6 +38,7 @@ fn said(place: &Place, order: Request) -> Result<String, CommandError> {
     match ask(&place.socket, order)? {
         Answer::Done { said } => Ok(printable(&said)),
         Answer::Refused { why } => Err(CommandError::Refused(printable(&why))),
+        Answer::Unfit { why } => Err(CommandError::NotTaken(printable(&why))),
         Answer::Status(_) => Err(AskError::NotUnderstood("a status".to_owned()).into()),
     }
 }
@@ -49,7 +50,7 @@ fn well(place: &Place) -> Result<Result<Status, String>, CommandError> {
         let why = match ask(&place.socket, Request::Status)? {
             Answer::Status(status) if status.collector.healthy => return Ok(Ok(*status)),
             Answer::Status(status) => status.collector.error,
-            Answer::Refused { why } | Answer::Done { said: why } => why,
+            Answer::Refused { why } | Answer::Unfit { why } | Answer::Done { said: why } => why,
         };
         if Instant::now() >= until {
             return Ok(Err(printable(&why)));

@@ -15,7 +15,7 @@ use crate::supervisor::{
 pub(super) fn run(place: &Place, format: Format, out: &mut dyn Write) -> Result<u8, CommandError> {
     let (status, code) = match ask(&place.socket, Request::Status) {
         Ok(Answer::Status(status)) => (*status, OK),
-        Ok(Answer::Refused { why } | Answer::Done { said: why }) => {
+        Ok(Answer::Refused { why } | Answer::Unfit { why } | Answer::Done { said: why }) => {
             return Err(CommandError::Refused(printable(&why)));
         }
         Err(AskError::NotRunning(_)) => (left_behind(&place.storage)?, NOT_RUNNING),

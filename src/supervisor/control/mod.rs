@@ -55,6 +55,8 @@ pub enum Request {
     /// Offers of the server are held, or taken again.
     Pause,
     Resume,
+    /// Reads supervisor.yaml again, and waits for what comes of it.
+    Reload,
 }
 
 /// What the supervisor says to that.
@@ -65,6 +67,10 @@ pub enum Answer {
     /// It is done, or begun.
     Done {
         said: String,
+    },
+    /// What was to be taken is wrong; all is as before.
+    Unfit {
+        why: String,
     },
     /// It is not done; why.
     Refused {

@@ -6,7 +6,7 @@
 
 use std::{path::Path, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{Driver, Prepared, happenings::Happening, wall_nanos};
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     supervisor::{
         agent,
         config::ServerConfig,
+        control::Answer,
         machine::{Input, Layers, Refresh, Running},
         record,
         reload::{Cause, Examination, Fit, Found, InPlace, Touch, examine},
@@ -40,12 +41,15 @@ pub(in crate::supervisor) struct Reloads {
     pub(super) refused: Option<String>,
     /// The newest offer that came during a reading.
     held: Option<AgentRemoteConfig>,
+    /// Who waits for what comes of the next reading.
+    asked: Vec<oneshot::Sender<Answer>>,
 }
 
 struct AtWork {
     cause: Cause,
     /// The remote config that it is judged with.
     with: Running,
+    asked: Vec<oneshot::Sender<Answer>>,
 }
 
 impl Reloads {
@@ -65,6 +69,7 @@ impl Reloads {
             found: mpsc::channel(1),
             refused: None,
             held: None,
+            asked: Vec::new(),
         }
     }
 
@@ -106,6 +111,12 @@ impl Driver {
         reloads.wanted = reloads.wanted.max(Some(cause));
     }
 
+    /// An administrator wants it, and waits for what comes of it.
+    pub(super) fn reload_for(&mut self, asked: oneshot::Sender<Answer>) {
+        self.parts.reloads.asked.push(asked);
+        self.want_reload(Cause::Command);
+    }
+
     /// Begins a reading if one is wanted and nothing stands in its way.
     pub(super) fn begin_reload(&mut self) {
         if self.stopping || self.parts.reloads.at_work.is_some() || !self.parts.machine.is_at_rest() {
@@ -114,7 +125,8 @@ impl Driver {
         let Some(cause) = self.parts.reloads.wanted.take() else { return };
         let with = self.parts.machine.live().clone();
         let examination = self.examination(cause, &with);
-        self.parts.reloads.at_work = Some(AtWork { cause, with });
+        let asked = std::mem::take(&mut self.parts.reloads.asked);
+        self.parts.reloads.at_work = Some(AtWork { cause, with, asked });
         let tell = self.parts.reloads.found.0.clone();
         tokio::spawn(async move {
             // The driver is gone only when everything ends.
@@ -134,7 +146,7 @@ impl Driver {
         let stored = self.parts.state.configs().into_iter().filter(|hash| with.as_ref() != Some(hash));
         Examination {
             // Only a look at everything can find that what was refused is mended.
-            whole: cause == Cause::Signal || self.parts.reloads.refused.is_some(),
+            whole: cause >= Cause::Signal || self.parts.reloads.refused.is_some(),
             path: self.parts.reloads.path().to_owned(),
             in_force: self.parts.config.clone(),
             server: self.parts.reloads.server,
@@ -155,7 +167,11 @@ impl Driver {
             return;
         }
         if self.parts.machine.is_at_rest() && *self.parts.machine.live() == work.with {
-            self.conclude(work.cause, found);
+            let answer = self.conclude(work.cause, found);
+            for asked in work.asked {
+                // Whoever asked may have hung up.
+                let _ = asked.send(answer.clone());
+            }
             self.announcer.ready();
             if self.parts.reloads.wanted.is_some() {
                 self.announcer.reloading();
@@ -164,32 +180,35 @@ impl Driver {
             // It was judged with what does not run any more.
             let wanted = &mut self.parts.reloads.wanted;
             *wanted = (*wanted).max(Some(work.cause));
+            self.parts.reloads.asked.extend(work.asked);
         }
         if let Some(offer) = self.parts.reloads.held.take() {
             self.offered(offer);
         }
     }
 
-    fn conclude(&mut self, cause: Cause, found: Found) {
+    /// What came of it, for whoever asked.
+    fn conclude(&mut self, cause: Cause, found: Found) -> Answer {
         let (path, cause) = (self.parts.reloads.path().display().to_string(), cause.name());
-        let refused = match found {
+        let (answer, refused) = match found {
             Found::Nothing => {
                 tracing::info!("{path} was read again ({cause}): nothing changed");
-                None
+                (Answer::Done { said: format!("{path}: nothing changed") }, None)
             }
             Found::Refused(why) => {
                 tracing::error!(
                     "{path} was read again ({cause}) and is not taken; all runs on as before: {why}"
                 );
-                Some(why)
+                (Answer::Unfit { why: why.clone() }, Some(why))
             }
             Found::Fit(fit) => {
                 let done = self.bring_into_force(*fit, &path);
                 tracing::info!("{path} was read again ({cause}): {done}");
-                None
+                (Answer::Done { said: format!("{path}: {done}") }, None)
             }
         };
         self.refused(refused);
+        answer
     }
 
     /// For whoever looks at the agent: the file on disk is another one than what runs.

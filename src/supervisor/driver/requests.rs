@@ -22,6 +22,7 @@ impl Driver {
             Request::Status => Answer::Status(Box::new(self.whole_status())),
             Request::RollBack => self.roll_back().await,
             Request::Pause => self.hold(Input::Pause, "offers of the server are held").await,
+            Request::Reload => return self.reload_for(reply),
             Request::Resume => self.hold(Input::Resume, "offers of the server are taken again").await,
         };
         // Whoever asked may have hung up.
@@ -79,7 +80,7 @@ impl Driver {
             }),
             collector: self.collector_status(&mask),
             config: self.config_status(&mask),
-            notices: Vec::new(),
+            notices: self.health.remarks().map(shown).collect(),
         }
     }
 

@@ -36,6 +36,8 @@ pub(super) enum Cause {
     File,
     /// Somebody asked: what it names is looked at too, even if it is the same itself.
     Signal,
+    /// The same, and waits for what comes of it.
+    Command,
 }
 
 impl Cause {
@@ -43,6 +45,7 @@ impl Cause {
         match self {
             Self::File => "it was written",
             Self::Signal => "SIGHUP",
+            Self::Command => "reload",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `rollback`, `pause` and `resume`.
 
+use std::fs;
+
 use opamp::wire::proto::{AgentRemoteConfig, RemoteConfigStatuses};
 
 use super::super::harness::{Host, Server, config, fake_collector};
@@ -95,4 +97,45 @@ async fn pause_holds_offers_over_a_restart_and_resume_takes_the_newest() {
     assert_eq!(known.status().status, RemoteConfigStatuses::Applied as i32);
     server.until("the server is told", |known| !told(known)).await;
     assert!(again.stop().await.success());
+}
+
+#[tokio::test]
+async fn reload_waits_for_what_comes_of_it_and_a_wrong_file_changes_nothing() {
+    let server = Server::start().await;
+    let host = Host::new(&server.endpoint, &fake_collector()).fake("");
+    let supervisor = host.start();
+    server.until("the agent is healthy", |known| known.healthy()).await;
+    let pid = host.collector_pid();
+    assert!(host.command(&["reload"]).await.with(0).contains("nothing changed"));
+    // The commands write the file anew, so another one is given to them.
+    let path = host.write();
+    let socket = host.state().join("run/control.sock");
+    let good = fs::read_to_string(&path).unwrap();
+    let reload = async |text: &str| {
+        fs::write(&path, text).unwrap();
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_opamp-supervisor"));
+        let output = command.args(["reload", "--socket"]).arg(&socket).output().await.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let (code, said) = reload(&format!("{good}  executible: x\n")).await;
+    assert!(code == Some(78) && said.contains("all runs on as before"), "{code:?}: {said}");
+    assert!(said.contains("supervisor.yaml:7:3"), "{said}");
+    let status = ["status", "--socket", socket.to_str().unwrap(), "-o", "json"];
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_opamp-supervisor"));
+    let output = command.args(status).output().await.unwrap();
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(status["notices"][0].as_str().unwrap().contains("not in force"), "{status}");
+    let (code, said) = reload(&format!("{good}  description: {{identifying_attributes: {{a: b}}}}\n")).await;
+    // The watch on the file may have been faster.
+    let told = said.contains("agent.description") || said.contains("nothing changed");
+    assert!(code == Some(0) && told, "{code:?}: {said}");
+    let described = |known: &super::super::harness::Known| {
+        let description = known.view.as_ref().and_then(|view| view.report.description.clone());
+        let attributes = description.unwrap_or_default().identifying_attributes;
+        opamp::wire::attrs::get(&attributes, "a").is_some_and(|value| value == "b")
+    };
+    server.until("the server is told", described).await;
+    assert_eq!(host.collector_pid(), pid, "the Collector is not touched");
+    assert!(supervisor.stop().await.success());
 }
