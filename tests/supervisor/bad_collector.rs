@@ -38,6 +38,28 @@ fn free_port() -> u16 {
 }
 
 #[tokio::test]
+async fn f_63_who_has_the_number_of_a_collector_that_is_gone_is_left_alone() {
+    let (server, host, supervisor) = running("", "").await;
+    let collector = host.collector_pid();
+    kill(supervisor.pid(), SIGKILL);
+    gone(collector).await;
+    let _ = supervisor.ended().await;
+    // As if the kernel had given the number to somebody else since.
+    let mut bystander = tokio::process::Command::new("sleep").arg("600").kill_on_drop(true).spawn().unwrap();
+    let pid = i32::try_from(bystander.id().unwrap()).unwrap();
+    let written = host.state().join("run/agent.json");
+    let text = fs::read_to_string(&written).unwrap();
+    let reused = text.replace(&format!("\"pid\": {collector},"), &format!("\"pid\": {pid},"));
+    assert_ne!(reused, text);
+    fs::write(&written, reused).unwrap();
+    let again = host.start();
+    server.until("it runs", |known| known.connections == 2 && known.healthy()).await;
+    assert!(alive(pid), "the bystander lives");
+    assert!(again.stop().await.success());
+    assert!(bystander.try_wait().unwrap().is_none(), "to the end");
+}
+
+#[tokio::test]
 async fn f_65_a_grandchild_that_holds_the_port_goes_with_a_collector_that_is_killed() {
     let address = format!("127.0.0.1:{}", free_port());
     let (server, host, supervisor) = running(&format!("fork_child={address}"), "").await;
