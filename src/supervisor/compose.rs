@@ -60,6 +60,8 @@ pub struct Host<'a> {
     pub instance_uid: InstanceUid,
     pub contact: Contact,
     pub idle: Idle,
+    /// The extension is asked to describe the whole resource.
+    pub describe_resource: bool,
 }
 
 /// What to run when no layer has a pipeline.
@@ -271,6 +273,9 @@ fn overlay(host: &Host<'_>, layers: &Composed) -> Result<Value, ComposeError> {
             names.retain(|name| name != "opamp");
             names.push("opamp".to_owned());
             let mut ours = opamp_extension(host.instance_uid, endpoint);
+            if host.describe_resource {
+                ours["agent_description"] = json!({ "include_resource_attributes": true });
+            }
             if view.component_ids(Section::Extensions).iter().any(|id| id == "opamp") {
                 take_back(&mut ours);
             }

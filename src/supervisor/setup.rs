@@ -41,6 +41,8 @@ pub(super) struct Outfit {
     pub facts: Option<Facts>,
     pub contact: Contact,
     pub idle: Idle,
+    /// The Collector's extension is asked to describe the whole resource.
+    pub describe_resource: bool,
 }
 
 impl Outfit {
@@ -54,7 +56,15 @@ impl Outfit {
         let mut binary = binary(agent);
         let idle = idle(facts.as_ref(), &mut binary);
         let contact = contact(facts.as_ref(), local.to_owned());
-        Self { binary, identity, facts, contact, idle }
+        let wanted = agent.description.include_resource_attributes;
+        let describe_resource = wanted && facts.as_ref().is_some_and(|facts| facts.describes_resource);
+        if wanted && !describe_resource {
+            tracing::warn!(
+                "agent.description.include_resource_attributes has no effect: this Collector's opamp extension \
+                 does not know it"
+            );
+        }
+        Self { binary, identity, facts, contact, idle, describe_resource }
     }
 }
 

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
     SupportedProtocolVersion,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    client::{
+        VerifierBuilderError, WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    server::{VerifierBuilderError, WebPkiClientVerifier},
+    server::{ParsedCertificate, WebPkiClientVerifier},
     version::{TLS12, TLS13},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
@@ -84,8 +88,8 @@ pub enum TlsError {
         "the system has no certificate that can be trusted; give a CA, or install the system's CA certificates"
     )]
     NoSystemRoots,
-    #[error("the clients' CA cannot be used: {0}")]
-    ClientCa(#[from] VerifierBuilderError),
+    #[error("the CA certificates cannot be used: {0}")]
+    Verifier(#[from] VerifierBuilderError),
     #[error("TLS: {0}")]
     Rustls(#[from] rustls::Error),
 }
@@ -99,6 +103,9 @@ impl TlsOptions {
         let builder = match self.verify {
             Verify::Skip => {
                 builder.dangerous().with_custom_certificate_verifier(Arc::new(Trusting(provider)))
+            }
+            Verify::Yes if self.ca_pem.is_some() => {
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(self.pinning(provider)?))
             }
             Verify::Yes => builder.with_root_certificates(self.roots()?),
         };
@@ -114,6 +121,14 @@ impl TlsOptions {
 
     fn versions(&self) -> &'static [&'static SupportedProtocolVersion] {
         versions(self.min_version, self.max_version)
+    }
+
+    fn pinning(&self, provider: Arc<CryptoProvider>) -> Result<Pinning, TlsError> {
+        let pem = self.ca_pem.iter().flat_map(|pem| CertificateDer::pem_slice_iter(pem));
+        let listed = pem.collect::<Result<_, _>>().map_err(TlsError::Ca)?;
+        let roots = Arc::new(self.roots()?);
+        let inner = WebPkiServerVerifier::builder_with_provider(roots, provider).build()?;
+        Ok(Pinning { inner, listed })
     }
 
     fn roots(&self) -> Result<RootCertStore, TlsError> {
@@ -182,6 +197,63 @@ pub fn unused() -> Result<Arc<ClientConfig>, TlsError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(TlsOptions::default().versions())?;
     Ok(Arc::new(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()))
+}
+
+/// Believes whom the CAs vouch for, and a server that shows a listed certificate itself. People list a
+/// self-signed certificate of their server as its own CA, and Go takes it; as a CA it may not stand for a server
+/// by the letter of the rules. Dates and names are checked all the same.
+#[derive(Debug)]
+struct Pinning {
+    inner: Arc<WebPkiServerVerifier>,
+    listed: Vec<CertificateDer<'static>>,
+}
+
+/// What the library says of a certificate that is fit but for being a CA's; it looks at the dates before.
+const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
+
+impl ServerCertVerifier for Pinning {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let judged =
+            self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match judged {
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(why)))
+                if why.0.to_string() == CA_AS_SERVER && self.listed.contains(end_entity) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            judged => judged,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, cert, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, cert, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
 }
 
 /// Believes any server; signatures are still checked, as the library wants.

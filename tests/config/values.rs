@@ -63,7 +63,7 @@ fn what_rustls_cannot_honour_is_said() {
             "6:5: server.tls.curve_preferences has no effect: X25519, P256 and P384 are offered",
             "7:5: server.tls.insecure has no effect with wss://; to send in plain text change the scheme of server.endpoint",
             "8:5: server.tls.insecure_skip_verify is on: whoever answers is taken for the server; use server.tls.ca_file instead",
-            "9:5: server.tls.reload_interval is read but not acted on yet",
+            "9:5: server.tls.reload_interval has no effect: the files of server.tls are read again when the supervisor gets SIGHUP",
         ]
     );
     let usual = "server:\n  endpoint: ws://h/\n  tls: {insecure: true}\nagent: {executable: /col}\n";
@@ -81,7 +81,7 @@ fn the_agent_section_arrives() {
                  description:\n  identifying_attributes: {service.name: gate}\n  \
                  non_identifying_attributes: {rack: 1.20}\n\
                  config_apply_timeout: 1m30s\nbootstrap_timeout: 300ms\nopamp_server_port: 0x10E1\n\
-                 passthrough_logs: true\nuse_hup_config_reload: false\nvalidate_config: false\n\
+                 passthrough_logs: true\ncollector_crash_log_snippet_kib: 64\nuse_hup_config_reload: false\nvalidate_config: false\n\
                  args: [--set, 'a=b', 7]\nenv: {A: x, B: 1.20, C: }";
     let agent = config(&with("", agent, "")).agent;
     assert_eq!(agent.instance_id.unwrap().to_string(), "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b");
@@ -92,6 +92,7 @@ fn the_agent_section_arrives() {
     assert_eq!(agent.opamp_server_port, 4321);
     assert_eq!(agent.use_hup_config_reload, Some(false));
     assert!(agent.passthrough_logs && !agent.validate_config);
+    assert_eq!(agent.crash_log_snippet, 64 * 1024);
     assert_eq!(agent.args, ["--set", "a=b", "7"]);
     let env: Vec<_> = agent.env.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
     assert_eq!(env, [("A", "x"), ("B", "1.20"), ("C", "")]);
@@ -233,13 +234,28 @@ fn keys_without_effect_are_noticed_by_name() {
         notices(&with("", agent, rest)),
         [
             "6:3: agent.health_check_port has no effect, removed in 0.126: the Collector's health comes from its opamp extension or from a health_check extension; delete the key",
-            "7:3: agent.orphan_detection_interval is read but not acted on yet",
+            "7:3: agent.orphan_detection_interval has no effect: the kernel ends the Collector with its supervisor, and the next start ends what outlived even that; nothing is polled",
             "9:3: capabilities.reports_remote_config is deprecated: use capabilities.accepts_remote_config, which turns the report on too",
-            "10:3: capabilities.reports_own_logs is read but not acted on yet",
+            "10:3: capabilities.reports_own_logs is read but not acted on yet: what the server offers for it is left alone, the Collector's own telemetry goes where its config says",
             "11:15: healthcheck.endpoint names no port, so health is not served; write host:port",
             "11:36: healthcheck.cors has no effect: answers carry no CORS headers, so a page of another origin cannot read them",
         ]
     );
+}
+
+#[test]
+fn what_is_off_is_not_missed() {
+    let rest = "capabilities: {accepts_packages: false, reports_own_metrics: false}\nextensions: {}\n\
+                healthcheck: {cors: {}, compression_algorithms: [], include_metadata: false}\n";
+    assert_eq!(notices(&with("", "package: {agent_binary: ''}", rest)), Vec::<String>::new());
+}
+
+#[test]
+fn credentials_that_are_not_acted_on_are_said_with_what_to_do() {
+    let said =
+        notices(&with("auth: basicauth", "", "extensions: {basicauth: {client_auth: {username: u}}}\n"));
+    assert_eq!(said.len(), 2);
+    assert!(said.iter().all(|line| line.contains("put the credentials into server.headers")), "{said:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The built `opamp-supervisor` with a fake and with a real Collector, managed by a server made of the
 //! library's own `protocol` and `transport`.
 
+mod agent_keys;
 mod bad_collector;
 mod bad_day;
 mod bad_input;

@@ -25,13 +25,22 @@ const CA: &[u8] = include_bytes!("certs/ca.pem");
 const CERT: &[u8] = include_bytes!("certs/server.pem");
 const KEY: &[u8] = include_bytes!("certs/server.key");
 
+/// A CA's certificate that a server shows as its own, now and when it has expired.
+const SELF: &[u8] = include_bytes!("certs/self.pem");
+const SELF_EXPIRED: &[u8] = include_bytes!("certs/self-expired.pem");
+const SELF_KEY: &[u8] = include_bytes!("certs/self.key");
+
 fn acceptor() -> TlsAcceptor {
-    let certs = CertificateDer::pem_slice_iter(CERT).collect::<Result<_, _>>().unwrap();
+    acceptor_of(CERT, KEY)
+}
+
+fn acceptor_of(cert: &[u8], key: &[u8]) -> TlsAcceptor {
+    let certs = CertificateDer::pem_slice_iter(cert).collect::<Result<_, _>>().unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(certs, PrivateKeyDer::from_pem_slice(KEY).unwrap())
+        .with_single_cert(certs, PrivateKeyDer::from_pem_slice(key).unwrap())
         .unwrap();
     TlsAcceptor::from(Arc::new(config))
 }
@@ -49,11 +58,21 @@ fn secure(scheme: &str, port: u16, options: &TlsOptions, name: Option<&str>) -> 
 
 /// One WebSocket dial to a TLS server.
 async fn dial(options: &TlsOptions, name: Option<&str>) -> Result<(), DialError> {
+    dial_one_with(CERT, KEY, options, name).await
+}
+
+/// The same, and what the server shows.
+async fn dial_one_with(
+    cert: &[u8],
+    key: &[u8],
+    options: &TlsOptions,
+    name: Option<&str>,
+) -> Result<(), DialError> {
     let (listener, port) = listen().await;
     let target = secure("wss", port, options, name);
     let serve = async {
         let (stream, _) = listener.accept().await.unwrap();
-        let Ok(stream) = acceptor().accept(stream).await else { return };
+        let Ok(stream) = acceptor_of(cert, key).accept(stream).await else { return };
         let _socket = tokio_tungstenite::accept_async(stream).await;
     };
     let (dialled, ()) = soon(async { tokio::join!(ws::connect(&target, UID), serve) }).await;
@@ -72,6 +91,26 @@ async fn f_92_a_server_is_believed_by_its_ca_and_name_only() {
         "{unknown}"
     );
     dial(&TlsOptions { verify: Verify::Skip, ..Default::default() }, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn f_92_a_self_signed_certificate_that_is_listed_itself_is_believed_while_dates_and_name_fit() {
+    let listing = |pem: &[u8]| TlsOptions { ca_pem: Some(pem.to_vec()), ..Default::default() };
+    for version in [Version::V1_2, Version::V1_3] {
+        let options = TlsOptions { min_version: version, max_version: version, ..listing(SELF) };
+        dial_one_with(SELF, SELF_KEY, &options, Some("opamp.example")).await.unwrap();
+    }
+    let both = listing(&[CA, SELF].concat());
+    dial_one_with(SELF, SELF_KEY, &both, Some("opamp.example")).await.unwrap();
+    for (what, cert, options, name) in [
+        ("another name", SELF, listing(SELF), "other.example"),
+        ("not listed", SELF, listing(CA), "opamp.example"),
+        ("expired", SELF_EXPIRED, listing(SELF_EXPIRED), "opamp.example"),
+        ("the same key in another certificate", SELF_EXPIRED, listing(SELF), "opamp.example"),
+    ] {
+        let refused = dial_one_with(cert, SELF_KEY, &options, Some(name)).await;
+        assert!(matches!(refused, Err(DialError::Tls { .. })), "{what}: {refused:?}");
+    }
 }
 
 #[tokio::test]

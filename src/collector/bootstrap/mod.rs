@@ -46,6 +46,9 @@ pub struct Facts {
     pub components: Components,
     /// Ids of the feature gates the binary knows, on or off.
     pub feature_gates: Vec<String>,
+    /// Its opamp extension can put all attributes of the resource into the description.
+    #[serde(default)]
+    pub describes_resource: bool,
 }
 
 impl Facts {
@@ -69,10 +72,11 @@ pub enum BootstrapError {
 /// Learns what the binary is, within the deadline; on the main thread. `scratch` is a private directory.
 pub async fn learn(binary: &Binary, scratch: &Path, deadline: Duration) -> Result<Facts, BootstrapError> {
     let learner = Learner { binary, scratch, ends: Instant::now() + deadline };
-    let (components, gates, types) = tokio::join!(
+    let (components, gates, types, describes_resource) = tokio::join!(
         learner.run("components", &["components"]),
         learner.run("featuregate", &["featuregate"]),
         learner.types(&Section::ALL),
+        learner.describes_resource(),
     );
     let (components, gates, types) = (components?, gates?, types?);
     let mut facts =
@@ -88,6 +92,7 @@ pub async fn learn(binary: &Binary, scratch: &Path, deadline: Duration) -> Resul
         let executable = binary.executable.clone();
         return Err(BootstrapError::NotACollector { executable, outcome: outcome(&components) });
     }
+    facts.describes_resource = describes_resource && facts.components.has(Section::Extensions, "opamp");
     if gates.exit.success() {
         facts.feature_gates = parse::gates(&gates.stdout);
     }
@@ -119,6 +124,20 @@ impl Learner<'_> {
         let config = format!("file:{}", file.0.display());
         let finished = self.run("validate", &["validate", "--config", &config]).await?;
         Ok(parse::valid_values(&finished.stderr).chain(parse::valid_values(&finished.stdout)).collect())
+    }
+
+    /// Whether `validate` finds nothing wrong with the key that asks the opamp extension for it. One that does
+    /// not answer is not asked for it.
+    async fn describes_resource(&self) -> bool {
+        const KEY: &str = "include_resource_attributes";
+        let text = format!("extensions:\n  opamp:\n    agent_description:\n      {KEY}: true\n");
+        let Ok(file) = ScratchFile::write(self.scratch.join("description.yaml"), &text) else { return false };
+        let config = format!("file:{}", file.0.display());
+        let Ok(finished) = self.run("validate", &["validate", "--config", &config]).await else {
+            return false;
+        };
+        let said = [finished.stderr, finished.stdout].concat();
+        !String::from_utf8_lossy(&said).contains(KEY)
     }
 
     /// A Collector that stops at its first unknown type is asked about the other sections one by one.

@@ -113,3 +113,14 @@ async fn the_true_cause_is_told() {
     let error = in_time(learn(&binary, &dir.path().join("none"), DEADLINE)).await.unwrap_err().to_string();
     assert!(error.contains("cannot write") && error.contains("unknown-receivers-"), "{error}");
 }
+
+#[tokio::test]
+async fn a_collector_is_asked_whether_its_extension_describes_the_resource() {
+    let body = "case $1 in components) cat \"$(dirname \"$0\")/components\";; validate) \
+                grep -q agent_description \"${3#file:}\" && echo SAID >&2; exit 1;; *) exit 1;; esac";
+    for (said, knows) in [("has invalid keys: include_resource_attributes", false), ("no pipeline", true)] {
+        let (dir, binary) = fake(&body.replace("SAID", &format!("'{said}'")));
+        let facts = in_time(learn(&binary, dir.path(), DEADLINE)).await.unwrap();
+        assert_eq!(facts.describes_resource, knows, "{said}");
+    }
+}

@@ -5,18 +5,33 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Bytes kept.
+/// Bytes kept at least.
 const CAPACITY: usize = 64 * 1024;
 
-/// A ring of the last 64 KiB; clones share it. It grows as it fills.
-#[derive(Debug, Clone, Default)]
-pub struct Tail(Arc<Mutex<VecDeque<u8>>>);
+/// A ring of the last 64 KiB, or more where more is asked for; clones share it. It grows as it fills.
+#[derive(Debug, Clone)]
+pub struct Tail {
+    ring: Arc<Mutex<VecDeque<u8>>>,
+    capacity: usize,
+}
+
+impl Default for Tail {
+    fn default() -> Self {
+        Self::of(CAPACITY)
+    }
+}
 
 impl Tail {
+    /// One that keeps at least so many bytes.
+    #[must_use]
+    pub fn of(bytes: usize) -> Self {
+        Self { ring: Arc::default(), capacity: bytes.max(CAPACITY) }
+    }
+
     pub fn push(&self, bytes: &[u8]) {
-        let bytes = &bytes[bytes.len().saturating_sub(CAPACITY)..];
+        let bytes = &bytes[bytes.len().saturating_sub(self.capacity)..];
         let mut ring = self.lock();
-        let over = (ring.len() + bytes.len()).saturating_sub(CAPACITY);
+        let over = (ring.len() + bytes.len()).saturating_sub(self.capacity);
         ring.drain(..over);
         ring.extend(bytes);
     }
@@ -38,7 +53,7 @@ impl Tail {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<u8>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -56,6 +71,13 @@ mod tests {
         assert!(kept.len() <= CAPACITY && kept.ends_with("line 19999\n"));
         tail.push(&vec![b'x'; 3 * CAPACITY]);
         assert_eq!(tail.last(usize::MAX).len(), CAPACITY);
+    }
+
+    #[test]
+    fn more_is_kept_where_more_is_asked_for() {
+        let tail = Tail::of(2 * CAPACITY);
+        tail.push(&vec![b'x'; 3 * CAPACITY]);
+        assert_eq!(tail.last(usize::MAX).len(), 2 * CAPACITY);
     }
 
     #[test]

@@ -41,8 +41,8 @@ pub(super) enum Shape {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
     Acted,
-    /// Read and checked, and without effect so far.
-    NotYet,
+    /// Read and checked, and without effect so far; what happens instead.
+    NotYet(&'static str),
     /// Still acted on; what to write instead.
     Deprecated(&'static str),
     /// Checked, and without effect by design; why.
@@ -66,8 +66,8 @@ const fn acted(path: &'static str, shape: Shape) -> Key {
     Key { path, shape, status: Status::Acted }
 }
 
-const fn not_yet(path: &'static str, shape: Shape) -> Key {
-    Key { path, shape, status: Status::NotYet }
+const fn not_yet(path: &'static str, shape: Shape, instead: &'static str) -> Key {
+    Key { path, shape, status: Status::NotYet(instead) }
 }
 
 const fn ignored(path: &'static str, shape: Shape, why: &'static str) -> Key {
@@ -82,12 +82,26 @@ const fn removed(path: &'static str, why: &'static str) -> Key {
     Key { path, shape: Shape::Any, status: Status::Removed(why) }
 }
 
+const KEY_SOURCES: Shape = OneOf(&["", "env", "systemd_credential", "keychain", "dpapi"]);
 const TELEMETRY_LEVELS: Shape = OneOf(&["none", "basic", "normal", "detailed"]);
 
 const HEALTH_CHECK_PORT: &str = "removed in 0.126: the Collector's health comes from its opamp extension or \
                                  from a health_check extension; delete the key";
 const REPORTS_REMOTE_CONFIG: &str = "capabilities.accepts_remote_config, which turns the report on too";
 
+const READ_AT_HANGUP: &str = "the files of server.tls are read again when the supervisor gets SIGHUP";
+const CREDENTIALS: &str = "requests go out without it; put the credentials into server.headers, for example \
+                           Authorization: Bearer ${file:/etc/opamp/token}";
+const NO_ORPHANS: &str = "the kernel ends the Collector with its supervisor, and the next start ends what outlived \
+                          even that; nothing is polled";
+const LOOPBACK: &str =
+    "the Collector's extension dials a loopback port; choose it with agent.opamp_server_port";
+const NO_PACKAGES: &str = "packages are not taken, the Collector's binary stays the one of agent.executable";
+const SAME_SERVER: &str =
+    "offers of connection settings are left alone, the server stays the one of this file";
+const OWN_TELEMETRY: &str = "what the server offers for it is left alone, the Collector's own telemetry goes where \
+                             its config says";
+const NO_SECRETS: &str = "connection settings are not stored, so there is nothing to encrypt";
 const OF_CLIENTS: &str = "it says whom a client trusts; whom this endpoint trusts is in client_ca_file";
 const READ_AT_START: &str = "certificates are read at the start of the supervisor";
 const NO_CORS: &str = "answers carry no CORS headers, so a page of another origin cannot read them";
@@ -113,30 +127,30 @@ pub(super) static KEYS: &[Key] = &[
     acted("server.tls.min_version", Text),
     acted("server.tls.max_version", Text),
     acted("server.tls.cipher_suites", Texts),
-    not_yet("server.tls.reload_interval", Duration),
+    ignored("server.tls.reload_interval", Duration, READ_AT_HANGUP),
     acted("server.tls.curve_preferences", Texts),
     acted("server.tls.tpm", AnyMap),
     acted("server.tls.insecure", Bool),
     acted("server.tls.insecure_skip_verify", Bool),
     acted("server.tls.server_name_override", Text),
-    not_yet("server.auth", Text),
-    not_yet("extensions", AnyMap),
+    not_yet("server.auth", Text, CREDENTIALS),
+    not_yet("extensions", AnyMap, CREDENTIALS),
     acted("agent", Section),
     acted("agent.executable", Text),
     acted("agent.instance_id", Text),
-    not_yet("agent.orphan_detection_interval", Duration),
+    ignored("agent.orphan_detection_interval", Duration, NO_ORPHANS),
     acted("agent.description", Section),
     acted("agent.description.identifying_attributes", TextMap),
     acted("agent.description.non_identifying_attributes", TextMap),
-    not_yet("agent.description.include_resource_attributes", Bool),
+    acted("agent.description.include_resource_attributes", Bool),
     acted("agent.config_apply_timeout", Duration),
     acted("agent.bootstrap_timeout", Duration),
     acted("agent.opamp_server_port", Int),
     acted("agent.opamp_server_socket", Section),
-    not_yet("agent.opamp_server_socket.transport", Text),
-    not_yet("agent.opamp_server_socket.endpoint", Text),
+    ignored("agent.opamp_server_socket.transport", Text, LOOPBACK),
+    ignored("agent.opamp_server_socket.endpoint", Text, LOOPBACK),
     acted("agent.passthrough_logs", Bool),
-    not_yet("agent.collector_crash_log_snippet_kib", Int),
+    acted("agent.collector_crash_log_snippet_kib", Int),
     acted("agent.automatic_config_rollback", Bool),
     acted("agent.use_hup_config_reload", Bool),
     acted("agent.validate_config", Bool),
@@ -146,30 +160,30 @@ pub(super) static KEYS: &[Key] = &[
     acted("agent.env", SecretMap),
     acted("agent.startup_fallback_configs", Texts),
     acted("agent.package", Section),
-    not_yet("agent.package.agent_binary", Text),
+    not_yet("agent.package.agent_binary", Text, NO_PACKAGES),
     acted("agent.package.verifier", Section),
-    not_yet("agent.package.verifier.type", Text),
+    not_yet("agent.package.verifier.type", Text, NO_PACKAGES),
     removed("agent.health_check_port", HEALTH_CHECK_PORT),
     acted("capabilities", Section),
     acted("capabilities.accepts_remote_config", Bool),
     acted("capabilities.accepts_restart_command", Bool),
-    not_yet("capabilities.accepts_opamp_connection_settings", Bool),
+    not_yet("capabilities.accepts_opamp_connection_settings", Bool, SAME_SERVER),
     acted("capabilities.reports_effective_config", Bool),
-    not_yet("capabilities.reports_own_metrics", Bool),
-    not_yet("capabilities.reports_own_logs", Bool),
-    not_yet("capabilities.reports_own_traces", Bool),
+    not_yet("capabilities.reports_own_metrics", Bool, OWN_TELEMETRY),
+    not_yet("capabilities.reports_own_logs", Bool, OWN_TELEMETRY),
+    not_yet("capabilities.reports_own_traces", Bool, OWN_TELEMETRY),
     acted("capabilities.reports_health", Bool),
     deprecated("capabilities.reports_remote_config", Bool, REPORTS_REMOTE_CONFIG),
     acted("capabilities.reports_available_components", Bool),
     acted("capabilities.reports_heartbeat", Bool),
-    not_yet("capabilities.accepts_packages", Bool),
-    not_yet("capabilities.reports_connection_settings_status", Bool),
+    not_yet("capabilities.accepts_packages", Bool, NO_PACKAGES),
+    not_yet("capabilities.reports_connection_settings_status", Bool, SAME_SERVER),
     acted("storage", Section),
     acted("storage.directory", Text),
     acted("storage.secrets", Section),
-    not_yet("storage.secrets.key_source", OneOf(&["", "env", "systemd_credential", "keychain", "dpapi"])),
-    not_yet("storage.secrets.key_name", Text),
-    not_yet("storage.secrets.keychain_path", Text),
+    not_yet("storage.secrets.key_source", KEY_SOURCES, NO_SECRETS),
+    not_yet("storage.secrets.key_name", Text, NO_SECRETS),
+    not_yet("storage.secrets.keychain_path", Text, NO_SECRETS),
     acted("restrictions", Section),
     acted("restrictions.components", Section),
     acted("restrictions.components.receivers", Texts),

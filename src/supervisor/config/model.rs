@@ -88,6 +88,8 @@ pub struct AgentConfig {
     /// Port of the local OpAMP endpoint; 0 takes a free one.
     pub opamp_server_port: u16,
     pub passthrough_logs: bool,
+    /// How much of a dead Collector's output is told with its death, in bytes.
+    pub crash_log_snippet: usize,
     /// Absent: SIGHUP when only contents changed, restart otherwise.
     pub use_hup_config_reload: Option<bool>,
     pub validate_config: bool,
@@ -109,6 +111,8 @@ pub struct AgentConfig {
 pub struct AgentDescription {
     pub identifying_attributes: BTreeMap<String, String>,
     pub non_identifying_attributes: BTreeMap<String, String>,
+    /// Whether the Collector is asked for all attributes of its resource.
+    pub include_resource_attributes: bool,
 }
 
 /// One entry of `agent.config_files`.

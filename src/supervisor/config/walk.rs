@@ -55,7 +55,11 @@ fn known_key(context: &mut Context<'_>, key: &Key, entry: &Entry) {
     let path = key.path;
     match key.status {
         Status::Acted => {}
-        Status::NotYet => context.notice(path, format!("{path} is read but not acted on yet")),
+        // What is off is not missed.
+        Status::NotYet(_) | Status::Ignored(_) if is_off(&entry.node) => {}
+        Status::NotYet(instead) => {
+            context.notice(path, format!("{path} is read but not acted on yet: {instead}"));
+        }
         Status::Ignored(why) => context.notice(path, format!("{path} has no effect: {why}")),
         Status::Deprecated(instead) => context.notice(path, format!("{path} is deprecated: use {instead}")),
         Status::Removed(why) => context.notice(path, format!("{path} has no effect, {why}")),
@@ -91,6 +95,16 @@ fn known_key(context: &mut Context<'_>, key: &Key, entry: &Entry) {
                 context.problem_at(entry.at, path, format!("{path} must be {wanted}{got}"));
             }
         }
+    }
+}
+
+/// `false`, or nothing in it.
+fn is_off(node: &Node) -> bool {
+    match &node.value {
+        Value::Null => true,
+        Value::Scalar(scalar) => boolean(scalar) == Some(false) || scalar.text.is_empty(),
+        Value::Seq(items) => items.is_empty(),
+        Value::Map(entries) => entries.is_empty(),
     }
 }
 

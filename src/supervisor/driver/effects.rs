@@ -2,7 +2,7 @@
 
 use super::{
     Checked, Driver, Prepared,
-    process::{Collector, Output},
+    process::{Collector, Epitaph, Output},
     wall_nanos,
 };
 use crate::{
@@ -19,10 +19,14 @@ use crate::{
             Blame, CheckToken, ConfigHash, Effect, Generation, Input, Layers, Mode, ProcessState, Running,
             Verdict,
         },
+        mask::{Mask, printable},
         setup::with_fresh_port,
     },
     wire::proto::{AgentConfigMap, AgentConfigObject, AgentRemoteConfig, EffectiveConfig},
 };
+
+/// What stands before the end of a Collector's output.
+const TAIL: &str = "\nCollector log tail:\n";
 
 impl Driver {
     pub(super) async fn perform(&mut self) {
@@ -149,7 +153,7 @@ impl Driver {
         let log = self.parts.storage.join("logs").join("agent.log");
         let output =
             if self.parts.config.agent.passthrough_logs { Output::Passthrough } else { Output::File(&log) };
-        let mut collector = Collector::start(&spec, output)?;
+        let mut collector = Collector::start(&spec, output, self.parts.config.agent.crash_log_snippet)?;
         tracing::info!(pid = collector.pid(), config = %name(layers), "the Collector runs");
         self.write_down(&collector);
         self.watches += 1;
@@ -190,12 +194,25 @@ impl Driver {
     pub(super) async fn bury(&mut self, exit: Exit) {
         let Some(collector) = self.collector.take() else { return };
         let generation = self.generation;
-        let (how, blame) = collector.epitaph(exit).await;
+        let Epitaph { how, blame, snippet } = collector.epitaph(exit).await;
         tracing::info!(%exit, "the Collector ended");
         if let Err(error) = self.parts.journal.forget_process() {
             tracing::debug!(%error, "the process stays written down");
         }
+        let mask = Mask::of(&self.parts.config);
+        let (how, snippet) = (mask.text(&how), printable(&mask.text(&snippet)));
+        self.last_words = (!snippet.is_empty()).then(|| (how.clone(), snippet));
         self.tell(Input::Exited { generation, how, blame });
+    }
+
+    /// A reason that tells of the last death, with the end of what the dead one printed.
+    pub(super) fn with_last_words(&self, why: String) -> String {
+        match &self.last_words {
+            Some((how, words)) if why.contains(how.as_str()) && !why.contains(TAIL) => {
+                format!("{why}{TAIL}{}", words.trim_end())
+            }
+            _ => why,
+        }
     }
 
     /// Removes the bodies of configs that nothing refers to any more.

@@ -37,6 +37,11 @@ impl Driver {
 
     /// Durable first, said second.
     pub(super) fn status(&mut self, config: &ConfigHash, outcome: Outcome) {
+        let outcome = match outcome {
+            Outcome::Failed(why) => Outcome::Failed(self.with_last_words(why)),
+            Outcome::PutOff(why) => Outcome::PutOff(self.with_last_words(why)),
+            Outcome::Applying | Outcome::Applied => outcome,
+        };
         // While the host stays as it is, each try ends the same way; that is written and logged once.
         let known = self.parts.state.config.status.as_ref();
         let repeated = known.is_some_and(|known| known.hash == *config && known.outcome == outcome);

@@ -128,6 +128,8 @@ pub(super) struct Driver {
     unstored: Option<AgentRemoteConfig>,
     finished: bool,
     stopping: bool,
+    /// How the last Collector that died ended, and the end of what it printed, where that is to be told.
+    last_words: Option<(String, String)>,
     under_way: UnderWay,
     /// What was shown over HTTP last.
     shown: Option<Seen>,
@@ -163,6 +165,7 @@ impl Driver {
             unstored: None,
             finished: false,
             stopping: false,
+            last_words: None,
             under_way: UnderWay::default(),
             shown: None,
             away: Some("not connected yet".to_owned()),
@@ -316,8 +319,9 @@ impl Driver {
     }
 
     fn report_health(&mut self) {
-        let tree = self.health.tree();
+        let mut tree = self.health.tree();
         self.measure_health(tree.healthy);
+        tree.last_error = self.with_last_words(tree.last_error);
         self.parts.client.update(Update::Health(tree));
     }
 
@@ -345,6 +349,7 @@ impl Driver {
             instance_uid: self.parts.state.instance_uid,
             contact: contact.clone(),
             idle: self.parts.outfit.idle,
+            describe_resource: self.parts.outfit.describe_resource,
         };
         let composed = match layers {
             Layers::Config(_) => compose(&host, remote.and_then(|remote| remote.config.as_ref()))?,

@@ -45,17 +45,27 @@ pub(super) enum Output<'a> {
     Passthrough,
 }
 
+/// What is left of a Collector.
+pub(super) struct Epitaph {
+    pub(super) how: String,
+    pub(super) blame: Blame,
+    /// The end of its output, as long as was asked for.
+    pub(super) snippet: String,
+}
+
 pub(super) struct Collector {
     child: Child,
     tail: Tail,
+    /// How much of it is told with its death, in bytes.
+    snippet: usize,
     pump: JoinHandle<()>,
     watch: Option<JoinHandle<()>>,
 }
 
 impl Collector {
-    pub(super) fn start(spec: &Spec, output: Output<'_>) -> Result<Self, SpawnError> {
+    pub(super) fn start(spec: &Spec, output: Output<'_>, snippet: usize) -> Result<Self, SpawnError> {
         let Spawned { child, stdout, stderr } = Child::spawn(spec)?;
-        let tail = Tail::default();
+        let tail = Tail::of(snippet);
         let mut sink = match output {
             Output::File(path) => Sink::File(RotatingFile::new(path)),
             Output::Passthrough => Sink::Lines(Box::new(passthrough::log)),
@@ -65,7 +75,7 @@ impl Collector {
             let pumped = pump(stdout, stderr, &into, &mut sink).await;
             tracing::debug!(?pumped, "the Collector's output ended");
         });
-        Ok(Self { child, tail, pump, watch: None })
+        Ok(Self { child, tail, snippet, pump, watch: None })
     }
 
     pub(super) const fn pid(&self) -> i32 {
@@ -100,7 +110,7 @@ impl Collector {
     }
 
     /// How it ended and why, and what that is held against.
-    pub(super) async fn epitaph(mut self, exit: Exit) -> (String, Blame) {
+    pub(super) async fn epitaph(mut self, exit: Exit) -> Epitaph {
         let _ = timeout(DRAIN_WITHIN, &mut self.pump).await;
         let words = self.tail.last(LAST_WORDS);
         let cause = match exit {
@@ -109,11 +119,12 @@ impl Collector {
             // Killed from outside it has nothing to say about it.
             Exit::Signal { .. } => death::stated_cause(&words),
         };
+        let snippet = self.tail.last(self.snippet);
         let Some(cause) = cause.filter(|cause| !cause.is_empty()) else {
-            return (exit.to_string(), blame_without_words(exit));
+            return Epitaph { how: exit.to_string(), blame: blame_without_words(exit), snippet };
         };
         let blame = if death::is_of_host(&cause) { Blame::Host } else { Blame::Config };
-        (format!("{exit}: {cause}"), blame)
+        Epitaph { how: format!("{exit}: {cause}"), blame, snippet }
     }
 
     /// Watches a Collector that does not dial in; what is seen is told as if the Collector had said it.

@@ -56,6 +56,7 @@ impl Changes {
             bootstrap_timeout,
             opamp_server_port,
             passthrough_logs,
+            crash_log_snippet,
             use_hup_config_reload,
             validate_config,
             automatic_config_rollback,
@@ -77,6 +78,8 @@ impl Changes {
         self.note("agent.bootstrap_timeout", Needs::Nothing, old.bootstrap_timeout == *bootstrap_timeout);
         self.keep("agent.opamp_server_port", AT_START, &old.opamp_server_port, opamp_server_port);
         self.note("agent.passthrough_logs", Needs::Process, old.passthrough_logs == *passthrough_logs);
+        let same = old.crash_log_snippet == *crash_log_snippet;
+        self.note("agent.collector_crash_log_snippet_kib", Needs::Nothing, same);
         let same = old.use_hup_config_reload == *use_hup_config_reload;
         self.note("agent.use_hup_config_reload", Needs::Nothing, same);
         self.note("agent.validate_config", Needs::Nothing, old.validate_config == *validate_config);

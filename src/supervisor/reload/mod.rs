@@ -213,6 +213,7 @@ impl Examination {
             agent: config.agent.clone(),
             instance_uid: self.instance_uid,
             idle: outfit.idle,
+            describe_resource: outfit.describe_resource,
             remote: self.remote.clone(),
         };
         let running = match &self.running {
@@ -271,6 +272,7 @@ struct Composer {
     agent: AgentConfig,
     instance_uid: InstanceUid,
     idle: Idle,
+    describe_resource: bool,
     remote: Option<AgentRemoteConfig>,
 }
 
@@ -298,6 +300,7 @@ impl Composer {
             instance_uid: self.instance_uid,
             contact: contact.clone(),
             idle: self.idle,
+            describe_resource: self.describe_resource,
         };
         compose(&host, self.remote.as_ref().and_then(|remote| remote.config.as_ref()))
     }

@@ -17,6 +17,9 @@ use super::{
 };
 use crate::wire::InstanceUid;
 
+/// Largest `agent.collector_crash_log_snippet_kib`.
+const MAX_SNIPPET_KIB: usize = 1024;
+
 const BOOTSTRAP_TIMEOUT: Duration = Duration::from_secs(3);
 
 const OWN_TELEMETRY: &str = "$OWN_TELEMETRY_CONFIG";
@@ -29,6 +32,9 @@ pub(super) fn decode(context: &mut Context<'_>) -> Option<AgentConfig> {
     let description = AgentDescription {
         identifying_attributes: texts_by_name(context, "agent.description.identifying_attributes"),
         non_identifying_attributes: texts_by_name(context, "agent.description.non_identifying_attributes"),
+        include_resource_attributes: context
+            .bool("agent.description.include_resource_attributes")
+            .unwrap_or(false),
     };
     let config_apply_timeout =
         positive(context, "agent.config_apply_timeout", "agent::config_apply_timeout must be valid duration");
@@ -48,6 +54,7 @@ pub(super) fn decode(context: &mut Context<'_>) -> Option<AgentConfig> {
         bootstrap_timeout,
         opamp_server_port,
         passthrough_logs: context.bool("agent.passthrough_logs").unwrap_or(false),
+        crash_log_snippet: snippet(context),
         use_hup_config_reload: context.bool("agent.use_hup_config_reload"),
         validate_config: context.bool("agent.validate_config").unwrap_or(true),
         automatic_config_rollback: context.bool("agent.automatic_config_rollback").unwrap_or(true),
@@ -128,6 +135,20 @@ fn port(context: &mut Context<'_>) -> u16 {
         context.problem(key, format!("{rule}, got {got}; 0 takes a free one"));
         0
     })
+}
+
+/// In bytes.
+fn snippet(context: &mut Context<'_>) -> usize {
+    let key = "agent.collector_crash_log_snippet_kib";
+    let Some(kib) = context.int(key) else { return 0 };
+    let rule = match usize::try_from(kib) {
+        Ok(kib) if kib <= MAX_SNIPPET_KIB => return kib * 1024,
+        Ok(_) => format!("must be less than or equal to {MAX_SNIPPET_KIB}"),
+        Err(_) => "must be non-negative".to_owned(),
+    };
+    let got = context.got(key);
+    context.problem(key, format!("agent::collector_crash_log_snippet_kib {rule}, got {got}"));
+    0
 }
 
 fn texts_by_name(context: &mut Context<'_>, key: &str) -> BTreeMap<String, String> {
