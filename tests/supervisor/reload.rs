@@ -1,5 +1,6 @@
 //! Another `supervisor.yaml` while everything runs: what is moved, what is left alone, and what is refused.
 
+mod asked;
 mod collector;
 mod watched;
 

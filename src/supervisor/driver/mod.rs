@@ -17,11 +17,12 @@
 //! - `offers`: what the server wants to be run
 //! - `reload`: another `supervisor.yaml`; `way_back`: from one that the Collector does not do with
 //! - `process`: the running Collector: its output, its end, its watch
-//! - `requests`: what administrators on this host ask for
+//! - `requests`: what administrators on this host ask for; `askers`: those who wait for a reload
 //!
 //! Not here: what to do next, which is the machine's to say. Called by `supervisor::startup`.
 
 mod announce;
+mod askers;
 mod effects;
 mod happenings;
 mod instruments;
@@ -40,6 +41,7 @@ use tokio::{
 };
 
 use announce::Announcer;
+use askers::Askers;
 use happenings::Happening;
 use instruments::UnderWay;
 use keeping::Unsaved;
@@ -122,6 +124,7 @@ pub(super) struct Driver {
     candidate: Option<Prepared>,
     /// The host's part from before, while another is on trial.
     before: Option<Box<Before>>,
+    askers: Askers,
     checks: (mpsc::Sender<Checked>, mpsc::Receiver<Checked>),
     probes: (mpsc::Sender<Heard>, mpsc::Receiver<Heard>),
     /// An offer that the disk has no room for yet.
@@ -160,6 +163,7 @@ impl Driver {
             current: None,
             candidate: None,
             before: None,
+            askers: Askers::default(),
             checks: mpsc::channel(4),
             probes: mpsc::channel(4),
             unstored: None,
@@ -188,6 +192,7 @@ impl Driver {
                 break;
             }
             self.forget_way_back();
+            self.answer_askers();
             self.begin_reload();
             self.announce();
             self.show();

@@ -6,7 +6,7 @@
 
 use std::{path::Path, time::Duration};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::{Driver, Prepared, happenings::Happening, wall_nanos};
 use crate::{
@@ -41,15 +41,12 @@ pub(in crate::supervisor) struct Reloads {
     pub(super) refused: Option<String>,
     /// The newest offer that came during a reading.
     held: Option<AgentRemoteConfig>,
-    /// Who waits for what comes of the next reading.
-    asked: Vec<oneshot::Sender<Answer>>,
 }
 
 struct AtWork {
     cause: Cause,
     /// The remote config that it is judged with.
     with: Running,
-    asked: Vec<oneshot::Sender<Answer>>,
 }
 
 impl Reloads {
@@ -69,7 +66,6 @@ impl Reloads {
             found: mpsc::channel(1),
             refused: None,
             held: None,
-            asked: Vec::new(),
         }
     }
 
@@ -111,12 +107,6 @@ impl Driver {
         reloads.wanted = reloads.wanted.max(Some(cause));
     }
 
-    /// An administrator wants it, and waits for what comes of it.
-    pub(super) fn reload_for(&mut self, asked: oneshot::Sender<Answer>) {
-        self.parts.reloads.asked.push(asked);
-        self.want_reload(Cause::Command);
-    }
-
     /// Begins a reading if one is wanted and nothing stands in its way.
     pub(super) fn begin_reload(&mut self) {
         if self.stopping || self.parts.reloads.at_work.is_some() || !self.parts.machine.is_at_rest() {
@@ -125,8 +115,8 @@ impl Driver {
         let Some(cause) = self.parts.reloads.wanted.take() else { return };
         let with = self.parts.machine.live().clone();
         let examination = self.examination(cause, &with);
-        let asked = std::mem::take(&mut self.parts.reloads.asked);
-        self.parts.reloads.at_work = Some(AtWork { cause, with, asked });
+        self.parts.reloads.at_work = Some(AtWork { cause, with });
+        self.askers.reading_begins();
         let tell = self.parts.reloads.found.0.clone();
         tokio::spawn(async move {
             // The driver is gone only when everything ends.
@@ -168,10 +158,7 @@ impl Driver {
         }
         if self.parts.machine.is_at_rest() && *self.parts.machine.live() == work.with {
             let answer = self.conclude(work.cause, found);
-            for asked in work.asked {
-                // Whoever asked may have hung up.
-                let _ = asked.send(answer.clone());
-            }
+            self.askers.hear(answer);
             self.announcer.ready();
             if self.parts.reloads.wanted.is_some() {
                 self.announcer.reloading();
@@ -180,7 +167,7 @@ impl Driver {
             // It was judged with what does not run any more.
             let wanted = &mut self.parts.reloads.wanted;
             *wanted = (*wanted).max(Some(work.cause));
-            self.parts.reloads.asked.extend(work.asked);
+            self.askers.reading_begins_again();
         }
         if let Some(offer) = self.parts.reloads.held.take() {
             self.offered(offer);

@@ -7,6 +7,7 @@ use crate::{
     supervisor::{
         config::AgentConfig,
         machine::Input,
+        mask::Mask,
         record,
         setup::{self, Outfit},
     },
@@ -53,6 +54,8 @@ impl Driver {
     fn go_back_to(&mut self, before: Before, why: &str) {
         let Before { agent, outfit, components, said, files } = before;
         let path = self.parts.reloads.path().display().to_string();
+        // The Collector's last words may repeat what it was given.
+        let why = Mask::of(&self.parts.config).text(why);
         tracing::error!("`agent` of {path} is taken back, and what was in force before is again: {why}");
         self.parts.config.agent = agent;
         self.said = said;
@@ -68,7 +71,9 @@ impl Driver {
         self.parts.machine.reconfigure(rules);
         self.describe();
         self.report_components();
-        self.refused(Some(format!("`agent` was taken back: {why}")));
+        let told = format!("`agent` was taken back: {why}");
+        self.askers.taken_back(&told);
+        self.refused(Some(told));
         self.look_at_host();
     }
 }

@@ -56,7 +56,8 @@ impl Machine {
     }
 
     /// Whether the host's part has not shown yet that the Collector is well with it, or is being taken back.
-    pub(super) const fn proves_host(&self) -> bool {
+    #[must_use]
+    pub const fn proves_host(&self) -> bool {
         matches!(&self.host_trial, Some(HostTrial { phase: Phase::Proving { .. } | Phase::SteppingBack, .. }))
     }
 
