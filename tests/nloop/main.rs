@@ -7,8 +7,8 @@
 //! another binary, such as the small one.
 
 mod fault;
-#[allow(dead_code, reason = "shared with the tests of the supervisor, which use all of it")]
-#[path = "../supervisor/harness.rs"]
+#[allow(dead_code, unused_imports, reason = "shared with the tests of the supervisor, which use all of it")]
+#[path = "../supervisor/harness/mod.rs"]
 mod harness;
 mod run;
 
