@@ -39,6 +39,8 @@ pub enum Command {
     Resume(Target),
     /// Print what the Collector wrote
     Logs(Logs),
+    /// Write one file for a bug report: status, configs, state, logs, facts of the host; secrets masked
+    Diag(Diag),
     /// Write the files from which the established supervisor takes over: identity, config and its status
     ExportLegacy(ExportLegacy),
     /// Print the version
@@ -82,6 +84,15 @@ pub struct Logs {
     /// Go on with what is added
     #[arg(short, long)]
     pub follow: bool,
+    #[command(flatten)]
+    pub target: Target,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Diag {
+    /// The file to write; one that is there is not overwritten [default: one named after the time]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
     #[command(flatten)]
     pub target: Target,
 }

@@ -16,7 +16,7 @@ pub(super) fn run(place: &Place, to: Option<&Path>, out: &mut dyn Write) -> Resu
     for path in export(&place.storage, &peeked, to.unwrap_or(&place.storage))? {
         writeln!(out, "wrote {}", path.display())?;
     }
-    if !matches!(ask(&place.socket, Request::Status), Err(AskError::NotRunning(_))) {
+    if !matches!(ask(&place.socket, &Request::Status), Err(AskError::NotRunning(_))) {
         writeln!(out, "this supervisor still runs: stop it before the other one starts, and export again")?;
     }
     Ok(OK)

@@ -29,7 +29,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 pub(super) fn run(place: &Place, wanted: &Logs, out: &mut dyn Write) -> Result<u8, CommandError> {
     let current = place.storage.join("logs").join("agent.log");
-    if let Ok(Answer::Status(status)) = ask(&place.socket, Request::Status)
+    if let Ok(Answer::Status(status)) = ask(&place.socket, &Request::Status)
         && status.collector.log.is_none()
     {
         return Err(CommandError::PassedThrough);

@@ -3,6 +3,7 @@
 //!
 //! - [`args`]: the grammar; `place`: which supervisor is meant
 //! - `status`: how it is; `human`: in words; `logs`: what the Collector wrote
+//! - `diag`: one file for a bug report
 //! - `export`: what another supervisor needs to take over
 //! - `validate`: whether the files would do
 //! - `orders`: what the running supervisor is told to do
@@ -12,6 +13,7 @@
 
 mod about;
 pub mod args;
+mod diag;
 mod export;
 mod human;
 mod logs;
@@ -112,10 +114,11 @@ pub fn run(args: &Args, command: &Command, out: &mut dyn Write) -> Result<u8, Co
         Command::Status(status) => status::run(&args.place(&status.target)?, status.output, out),
         Command::Validate(validate) => validate::run(args.config_file(), validate, out),
         Command::Rollback(target) => orders::roll_back(&args.place(target)?, out),
-        Command::Reload(target) => orders::give(&args.place(target)?, Request::Reload, out),
-        Command::Pause(target) => orders::give(&args.place(target)?, Request::Pause, out),
-        Command::Resume(target) => orders::give(&args.place(target)?, Request::Resume, out),
+        Command::Reload(target) => orders::give(&args.place(target)?, &Request::Reload, out),
+        Command::Pause(target) => orders::give(&args.place(target)?, &Request::Pause, out),
+        Command::Resume(target) => orders::give(&args.place(target)?, &Request::Resume, out),
         Command::Logs(logs) => logs::run(&args.place(&logs.target)?, logs, out),
+        Command::Diag(diag) => diag::run(args, diag, out),
         Command::ExportLegacy(export) => export::run(&args.place(&export.target)?, export.to.as_deref(), out),
         Command::Version(version) => about::version(version, out),
         Command::Completions(completions) => about::completions(completions, out),

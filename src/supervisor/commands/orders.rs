@@ -16,14 +16,14 @@ use crate::supervisor::{
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Gives an order that is done once it is answered.
-pub(super) fn give(place: &Place, order: Request, out: &mut dyn Write) -> Result<u8, CommandError> {
+pub(super) fn give(place: &Place, order: &Request, out: &mut dyn Write) -> Result<u8, CommandError> {
     writeln!(out, "{}", said(place, order)?)?;
     Ok(OK)
 }
 
 /// Goes back, and waits until the Collector is well again.
 pub(super) fn roll_back(place: &Place, out: &mut dyn Write) -> Result<u8, CommandError> {
-    let done = said(place, Request::RollBack)?;
+    let done = said(place, &Request::RollBack)?;
     match well(place)? {
         Ok(status) => {
             let pid = status.collector.pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();
@@ -34,12 +34,12 @@ pub(super) fn roll_back(place: &Place, out: &mut dyn Write) -> Result<u8, Comman
     }
 }
 
-fn said(place: &Place, order: Request) -> Result<String, CommandError> {
+fn said(place: &Place, order: &Request) -> Result<String, CommandError> {
     match ask(&place.socket, order)? {
         Answer::Done { said } => Ok(printable(&said)),
         Answer::Refused { why } => Err(CommandError::Refused(printable(&why))),
         Answer::Unfit { why } => Err(CommandError::NotTaken(printable(&why))),
-        Answer::Status(_) => Err(AskError::NotUnderstood("a status".to_owned()).into()),
+        Answer::Status(_) | Answer::Masked { .. } => Err(AskError::Unexpected.into()),
     }
 }
 
@@ -47,10 +47,11 @@ fn said(place: &Place, order: Request) -> Result<String, CommandError> {
 fn well(place: &Place) -> Result<Result<Status, String>, CommandError> {
     let until = Instant::now() + WELL_WITHIN;
     loop {
-        let why = match ask(&place.socket, Request::Status)? {
+        let why = match ask(&place.socket, &Request::Status)? {
             Answer::Status(status) if status.collector.healthy => return Ok(Ok(*status)),
             Answer::Status(status) => status.collector.error,
-            Answer::Refused { why } | Answer::Unfit { why } | Answer::Done { said: why } => why,
+            Answer::Refused { why } => why,
+            _ => return Err(AskError::Unexpected.into()),
         };
         if Instant::now() >= until {
             return Ok(Err(printable(&why)));

@@ -13,19 +13,23 @@ use crate::supervisor::{
 };
 
 pub(super) fn run(place: &Place, format: Format, out: &mut dyn Write) -> Result<u8, CommandError> {
-    let (status, code) = match ask(&place.socket, Request::Status) {
-        Ok(Answer::Status(status)) => (*status, OK),
-        Ok(Answer::Refused { why } | Answer::Unfit { why } | Answer::Done { said: why }) => {
-            return Err(CommandError::Refused(printable(&why)));
-        }
-        Err(AskError::NotRunning(_)) => (left_behind(&place.storage)?, NOT_RUNNING),
-        Err(error) => return Err(error.into()),
-    };
+    let (status, code) = gather(place)?;
     match format {
         Format::Json => json(&status, out)?,
         Format::Text => out.write_all(human::status(&status).as_bytes())?,
     }
     Ok(code)
+}
+
+/// The status, and the exit code that goes with it.
+pub(super) fn gather(place: &Place) -> Result<(Status, u8), CommandError> {
+    Ok(match ask(&place.socket, &Request::Status) {
+        Ok(Answer::Status(status)) => (*status, OK),
+        Ok(Answer::Refused { why }) => return Err(CommandError::Refused(printable(&why))),
+        Ok(_) => return Err(AskError::Unexpected.into()),
+        Err(AskError::NotRunning(_)) => (left_behind(&place.storage)?, NOT_RUNNING),
+        Err(error) => return Err(error.into()),
+    })
 }
 
 /// What the journal tells when nobody answers; it is read as it is, and neither locked nor repaired.

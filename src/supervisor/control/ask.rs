@@ -18,12 +18,14 @@ pub enum AskError {
     NotAllowed(PathBuf),
     #[error("the supervisor cannot be asked on {}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
+    #[error("the supervisor answered something else than was asked")]
+    Unexpected,
     #[error("the supervisor's answer is not understood ({0}); is it of another version than this command?")]
     NotUnderstood(String),
 }
 
 /// Asks the supervisor behind this socket.
-pub fn ask(path: &Path, request: Request) -> Result<Answer, AskError> {
+pub fn ask(path: &Path, request: &Request) -> Result<Answer, AskError> {
     let answer = converse(path, request, ANSWER_WITHIN + LINE_WITHIN).map_err(|source| {
         let path = path.to_owned();
         match source.kind() {
@@ -35,11 +37,11 @@ pub fn ask(path: &Path, request: Request) -> Result<Answer, AskError> {
     serde_json::from_slice(&answer).map_err(|error| AskError::NotUnderstood(error.to_string()))
 }
 
-fn converse(path: &Path, request: Request, within: Duration) -> io::Result<Vec<u8>> {
+fn converse(path: &Path, request: &Request, within: Duration) -> io::Result<Vec<u8>> {
     let mut stream = socket::connect(path)?;
     stream.set_read_timeout(Some(within))?;
     stream.set_write_timeout(Some(LINE_WITHIN))?;
-    let mut bytes = serde_json::to_vec(&request)?;
+    let mut bytes = serde_json::to_vec(request)?;
     bytes.push(b'\n');
     // One that refuses at once may have closed already; its answer is there to be read.
     let written = stream.write_all(&bytes);

@@ -36,7 +36,7 @@ const LINE_WITHIN: Duration = Duration::from_secs(5);
 /// How long the driver may take to answer; a reload that is checked takes longest.
 const ANSWER_WITHIN: Duration = Duration::from_secs(120);
 /// The longest line with a request, and with an answer.
-const MOST_ASKED: usize = 4 * 1024;
+const MOST_ASKED: usize = 4 * 1024 * 1024;
 const MOST_ANSWERED: usize = 4 * 1024 * 1024;
 
 /// Where the socket of a storage directory is.
@@ -46,7 +46,7 @@ pub fn socket_of(storage: &Path) -> PathBuf {
 }
 
 /// What an administrator wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
 pub enum Request {
     Status,
@@ -57,6 +57,10 @@ pub enum Request {
     Resume,
     /// Reads supervisor.yaml again, and waits for what comes of it.
     Reload,
+    /// Gives the text back without what only the running supervisor knows to be secret.
+    Mask {
+        text: String,
+    },
 }
 
 /// What the supervisor says to that.
@@ -67,6 +71,9 @@ pub enum Answer {
     /// It is done, or begun.
     Done {
         said: String,
+    },
+    Masked {
+        text: String,
     },
     /// What was to be taken is wrong; all is as before.
     Unfit {

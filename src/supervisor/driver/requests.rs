@@ -22,6 +22,7 @@ impl Driver {
             Request::Status => Answer::Status(Box::new(self.whole_status())),
             Request::RollBack => self.roll_back().await,
             Request::Pause => self.hold(Input::Pause, "offers of the server are held").await,
+            Request::Mask { text } => Answer::Masked { text: Mask::of(&self.parts.config).text(&text) },
             Request::Reload => return self.reload_for(reply),
             Request::Resume => self.hold(Input::Resume, "offers of the server are taken again").await,
         };

@@ -32,6 +32,11 @@ impl Mask {
             mask.add(value);
         }
         let exports = &config.telemetry.exports;
+        let batched = exports.logs.iter().chain(&exports.spans).map(|batched| &batched.export);
+        for export in batched.chain(exports.metrics.iter().map(|reader| &reader.export)) {
+            export.headers.iter().for_each(|(_, value)| mask.add(value));
+        }
+        let exports = &config.telemetry.exports;
         let batched = exports.logs.iter().chain(&exports.spans).map(|one| &one.export);
         let exported = batched.chain(exports.metrics.iter().map(|one| &one.export));
         exported.flat_map(|export| &export.headers).for_each(|(_, value)| mask.add(value));
