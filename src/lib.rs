@@ -98,6 +98,7 @@
 //! | a key that no config may take from the supervisor | `supervisor/compose.rs`, and `OWNED` in `supervisor/owned.rs` |
 //! | a capability | of the agent: `supervisor/agent.rs`; of the server: `capabilities` in `server/hub/mod.rs` |
 //! | a rule of the protocol | [`protocol::client`] or [`protocol::server`], with a test that carries the rule's id |
+//! | something that the Collector gives up | `os/sandbox`; its key in `supervisor/config/decode/sandbox.rs` |
 //! | a system call | [`os`] |
 //! | a REST path | the router in `server/api/mod.rs`, a handler beside it, its shape in `view.rs`, `docs/rest.md` |
 //! | something operators write | `server/fleet/resource.rs`, a `Change` in `server/store/mod.rs`; tables only by a new migration at the end of `server/store/schema.rs` |

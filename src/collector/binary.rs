@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::os::{
     child::Spec,
     fs::{FileIdentity, FsError, sha256_of},
+    sandbox::Confinement,
 };
 
 /// A Collector binary with everything that every call of it has in common (`agent` in supervisor.yaml).
@@ -22,6 +23,8 @@ pub struct Binary {
     /// Gates that the supervisor turns on, beside those in `args`.
     pub feature_gates: Vec<String>,
     pub env: BTreeMap<String, String>,
+    /// What it gives up in every run of it.
+    pub confinement: Confinement,
 }
 
 /// Values of environment variables are often secrets: names only.
@@ -49,7 +52,8 @@ impl Binary {
     #[must_use]
     pub fn spec(&self) -> Spec {
         let env = self.env.iter().map(|(name, value)| (name.into(), value.into()));
-        Spec { env: env.collect(), ..Spec::new(&self.executable) }
+        let confinement = self.confinement.clone();
+        Spec { env: env.collect(), confinement, ..Spec::new(&self.executable) }
     }
 
     /// The arguments of a run: the layers, `--config` of `agent.args`, the overlay, gates, the other args.

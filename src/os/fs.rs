@@ -14,6 +14,8 @@ use nix::libc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::sandbox::let_read;
+
 /// The mode of files that hold configs, identities and tokens.
 pub const PRIVATE: u32 = 0o600;
 
@@ -91,15 +93,22 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError>
 /// The same for what is derived and would be made again after a power cut (files below `live/` and
 /// `run/`): nobody ever reads half of it, but it is not forced to the disk.
 pub fn replace_file_contents(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
-    stage_file_contents(path, bytes)?.put_in_place()
+    stage_file_contents(path, bytes, None)?.put_in_place()
 }
 
 /// The first half of [`replace_file_contents`]: for several files of which all are replaced or none, as
-/// putting in place needs no room on the disk.
-pub fn stage_file_contents(path: &Path, bytes: &[u8]) -> Result<StagedFile, FsError> {
+/// putting in place needs no room on the disk. A group may be let read it.
+pub fn stage_file_contents(path: &Path, bytes: &[u8], readers: Option<u32>) -> Result<StagedFile, FsError> {
     let temp = temp_beside(path);
     write_new(&temp, bytes, PRIVATE)?;
-    Ok(StagedFile { temp, path: path.to_owned() })
+    let staged = StagedFile { temp, path: path.to_owned() };
+    if readers.is_some()
+        && let Err(error) = let_read(&staged.temp, readers)
+    {
+        staged.discard();
+        return Err(error);
+    }
+    Ok(staged)
 }
 
 /// New contents beside the file that they are for.

@@ -8,6 +8,7 @@
 //! - [`fs`]: atomic files and the private directory; [`scratch`]: a directory for a short piece of work
 //! - [`lock`]: one instance per directory
 //! - [`host`], [`clock`], [`signals`]: facts, time and randomness, TERM/INT/HUP; `pidfd`: a process by handle
+//! - [`sandbox`]: what a child gives up: another user, capabilities, rights to files, limits
 //! - [`systemd`]: what a service manager is told; [`socket`]: a Unix socket for this host's administrators
 //! - [`watch`]: a file that others write
 //!
@@ -24,6 +25,7 @@ pub mod output;
 mod pidfd;
 pub mod reaper;
 pub mod run;
+pub mod sandbox;
 pub mod scratch;
 pub mod signals;
 pub mod socket;

@@ -10,7 +10,7 @@ use std::{
 use nix::{libc, sys::signal::Signal};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::child::Exit;
+use super::{child::Exit, sandbox::Prepared};
 
 /// A descriptor that goes on naming this very process when its number is reused (close-on-exec).
 #[allow(unsafe_code)]
@@ -106,10 +106,11 @@ pub(super) fn keep_statuses() {
 }
 
 /// Between fork and exec, in the child: signals as a fresh process has them, no descriptor beyond
-/// stdio, a SIGTERM when the parent's thread ends; then the exec, which returns only to say why not.
+/// stdio, what the confinement takes away, and only then (a change of user would undo it) a SIGTERM when the
+/// parent's thread ends; then the exec, which returns only to say why not.
 /// Only async-signal-safe calls.
 #[allow(unsafe_code)]
-pub(super) fn become_program(parent: i32, image: &Image) -> io::Result<()> {
+pub(super) fn become_program(parent: i32, confinement: &Prepared, image: &Image) -> io::Result<()> {
     // SAFETY: every call here is async-signal-safe; `empty` lives on this stack, and the image's
     // pointers lead into strings that it owns.
     unsafe {
@@ -119,6 +120,7 @@ pub(super) fn become_program(parent: i32, image: &Image) -> io::Result<()> {
         }
         // Absent before Linux 5.11; what we open ourselves is close-on-exec anyway.
         libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+        confinement.apply()?;
         if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM, 0, 0, 0) != 0 {
             return Err(io::Error::last_os_error());
         }

@@ -109,7 +109,7 @@ impl Check {
 
     async fn ask_binary(&self, candidate: &Composed) -> Result<Option<String>, Refusal> {
         let unable = |error: FsError| Refusal::Unable(format!("the config cannot be checked: {error}"));
-        let staging = Live::open(&self.staging).map_err(unable)?;
+        let staging = Live::open(&self.staging, self.binary.confinement.reader()).map_err(unable)?;
         staging.put(candidate).map_err(unable)?;
         let configs = staging.configs(candidate);
         let Err(error) = validate(&self.binary, &configs.as_configs(), VALIDATE_DEADLINE).await else {

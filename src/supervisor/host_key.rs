@@ -1,4 +1,4 @@
-//! What the host adds to every config, as a digest: binary, arguments, environment, local layers.
+//! What the host adds to every config, as a digest: binary, arguments, environment, local layers, restrictions.
 //!
 //! A config that failed may do once one of these is another, so failures are remembered together with it. A
 //! digest, because the environment holds secrets.
@@ -8,12 +8,13 @@ use std::fs;
 use sha2::{Digest, Sha256};
 
 use super::{
-    config::{AgentConfig, ConfigFile},
+    config::{ConfigFile, SandboxConfig, SupervisorConfig},
     machine::ConfigHash,
 };
 
 /// Reads the local layers as they are now. `binary` is its SHA-256.
-pub(super) fn host_key(agent: &AgentConfig, binary: Option<&str>) -> String {
+pub(super) fn host_key(config: &SupervisorConfig, binary: Option<&str>) -> String {
+    let agent = &config.agent;
     let mut hash = Parts(Sha256::new());
     hash.add(binary.unwrap_or_default().as_bytes());
     agent.args.iter().for_each(|arg| hash.add(arg.as_bytes()));
@@ -29,6 +30,12 @@ pub(super) fn host_key(agent: &AgentConfig, binary: Option<&str>) -> String {
             Ok(contents) => hash.add(&contents),
             Err(error) => hash.add(error.kind().to_string().as_bytes()),
         }
+    }
+    if let Some(restrictions) = &config.restrictions {
+        hash.add(format!("{restrictions:?}").as_bytes());
+    }
+    if agent.sandbox != SandboxConfig::default() {
+        hash.add(format!("{:?}", agent.sandbox).as_bytes());
     }
     ConfigHash(hash.0.finalize()[..16].to_vec()).to_string()
 }

@@ -8,18 +8,25 @@ use std::{
 
 use super::compose::{Composed, LiveFile};
 use crate::collector::binary::Configs;
-use crate::os::fs::{FsError, StagedFile, ensure_private_dir, stage_file_contents};
+use crate::os::{
+    fs::{FsError, StagedFile, ensure_private_dir, stage_file_contents},
+    sandbox::let_read,
+};
 
 /// A directory of config files, and what is in it.
 #[derive(Debug)]
 pub struct Live {
     dir: PathBuf,
+    /// The Collector's group, where that is another user.
+    readers: Option<u32>,
 }
 
 impl Live {
     /// The directory is made if it is not there.
-    pub fn open(dir: &Path) -> Result<Self, FsError> {
-        Ok(Self { dir: ensure_private_dir(dir)?.path })
+    pub fn open(dir: &Path, readers: Option<u32>) -> Result<Self, FsError> {
+        let dir = ensure_private_dir(dir)?.path;
+        let_read(&dir, readers)?;
+        Ok(Self { dir, readers })
     }
 
     /// Makes the directory hold this config and nothing else; with no room for it, it holds what it held
@@ -43,9 +50,10 @@ impl Live {
         for file in &composed.files {
             let path = self.dir.join(&file.name);
             if fs::read(&path).ok().as_deref() == Some(&*file.contents) {
+                let_read(&path, self.readers)?;
                 continue;
             }
-            match stage_file_contents(&path, &file.contents) {
+            match stage_file_contents(&path, &file.contents, self.readers) {
                 Ok(file) => staged.push(file),
                 Err(error) => {
                     staged.into_iter().for_each(StagedFile::discard);
@@ -97,7 +105,7 @@ mod tests {
     #[test]
     fn f_54_with_no_room_for_the_last_file_none_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
-        let live = Live::open(dir.path()).unwrap();
+        let live = Live::open(dir.path(), None).unwrap();
         live.put(&composed([("a", "old a"), ("b", "old b")])).unwrap();
         let in_the_way = dir.path().join(".b.tmp");
         fs::create_dir(&in_the_way).unwrap();

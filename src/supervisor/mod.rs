@@ -1,7 +1,8 @@
 //! The agent-side daemon: runs one Collector, speaks OpAMP to a server on its behalf.
 //!
 //! - [`config`]: `supervisor.yaml` → typed configuration
-//! - [`startup`]: from a configuration to a running driver; `setup`: what it means for the Collector
+//! - [`startup`]: from a configuration to a running driver; `setup`: what it means for the Collector,
+//!   `sandbox`: what that gives up
 //! - `reload`: judging another `supervisor.yaml` while one is in force
 //! - `driver`: the one task that owns everything below and performs effects
 //! - [`machine`]: what to do with process and config, pure
@@ -42,6 +43,7 @@ pub mod owned;
 mod passthrough;
 mod record;
 mod reload;
+mod sandbox;
 mod setup;
 #[cfg(test)]
 mod simulation;

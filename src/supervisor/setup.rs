@@ -13,6 +13,7 @@ use super::{
     compose::{Contact, Idle},
     config::AgentConfig,
     machine::{ReloadRule, Rollback, Settings},
+    sandbox::{self, SandboxError},
 };
 use crate::{
     collector::{
@@ -20,7 +21,10 @@ use crate::{
         bootstrap::{self, BootstrapError, Facts},
         components::Section,
     },
-    os::fs::{FsError, ensure_private_dir},
+    os::{
+        fs::{FsError, ensure_private_dir},
+        sandbox::let_read,
+    },
 };
 
 /// How long a new config has until its first healthy report, unless the file says otherwise.
@@ -52,8 +56,9 @@ impl Outfit {
         identity: BinaryIdentity,
         facts: Option<Facts>,
         local: &str,
-    ) -> Self {
-        let mut binary = binary(agent);
+        storage: &Path,
+    ) -> Result<Self, SandboxError> {
+        let mut binary = binary(agent, storage)?;
         let idle = idle(facts.as_ref(), &mut binary);
         let contact = contact(facts.as_ref(), local.to_owned());
         let wanted = agent.description.include_resource_attributes;
@@ -64,19 +69,20 @@ impl Outfit {
                  does not know it"
             );
         }
-        Self { binary, identity, facts, contact, idle, describe_resource }
+        Ok(Self { binary, identity, facts, contact, idle, describe_resource })
     }
 }
 
 /// The binary as the file names it, without what is only known once it was asked.
-pub(super) fn binary(agent: &AgentConfig) -> Binary {
+pub(super) fn binary(agent: &AgentConfig, storage: &Path) -> Result<Binary, SandboxError> {
     let env = agent.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
-    Binary {
+    Ok(Binary {
         executable: agent.executable.clone(),
         args: agent.args.clone(),
         feature_gates: Vec::new(),
         env: env.collect(),
-    }
+        confinement: sandbox::confinement(agent, storage)?,
+    })
 }
 
 /// The binary cannot be asked what it is.
@@ -85,14 +91,19 @@ pub(super) enum LearnError {
     #[error(transparent)]
     Scratch(#[from] FsError),
     #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
 }
 
 /// Asks the binary what it is, by short runs of it. On the main thread.
 pub(super) async fn learn(agent: &AgentConfig, storage: &Path) -> Result<Facts, LearnError> {
+    let binary = binary(agent, storage)?;
     let scratch = ensure_private_dir(&storage.join("staging").join("bootstrap"))?.path;
+    sandbox::open_way(&binary.confinement, storage)?;
+    let_read(&scratch, binary.confinement.reader())?;
     let deadline = agent.bootstrap_timeout.max(BOOTSTRAP_FLOOR);
-    Ok(bootstrap::learn(&binary(agent), &scratch, deadline).await?)
+    Ok(bootstrap::learn(&binary, &scratch, deadline).await?)
 }
 
 /// The machine's rules.

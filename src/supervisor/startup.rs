@@ -26,6 +26,7 @@ use super::{
     machine::Machine,
     owned::{OwnedKey, refuse_owned},
     record,
+    sandbox::{self, SandboxError},
     setup::{self, LearnError, Outfit},
     target::{self, TargetError},
 };
@@ -62,6 +63,8 @@ pub enum StartError {
     #[error("agent.executable: {0}")]
     Executable(#[source] FsError),
     #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    #[error(transparent)]
     OwnedKey(#[from] OwnedKey),
     #[error(transparent)]
     LocalFiles(#[from] ComposeError),
@@ -86,7 +89,7 @@ impl StartError {
         match self {
             Self::Locked(LockError::Held { .. }) => 75,
             Self::Storage(error) if error.is_of_settings() => 78,
-            Self::Executable(_) | Self::OwnedKey(_) | Self::LocalFiles(_) => 78,
+            Self::Executable(_) | Self::OwnedKey(_) | Self::LocalFiles(_) | Self::Sandbox(_) => 78,
             Self::LocalPort { .. } | Self::Healthcheck(_) | Self::Target(_) => 78,
             _ => 1,
         }
@@ -141,14 +144,16 @@ async fn supervise(
     };
     let port = start.config.agent.opamp_server_port;
     let listener = listen(port, &start.storage).await?;
-    let outfit = Outfit::new(&start.config.agent, identity, facts, &listener.endpoint());
+    let outfit = Outfit::new(&start.config.agent, identity, facts, &listener.endpoint(), &start.storage)?;
+    let confinement = &outfit.binary.confinement;
+    sandbox::open_way(confinement, &start.storage).map_err(StartError::Storage)?;
     let (client, notices) = start.connect(target)?;
     let sha256 = start.state.agent.as_ref().map(|agent| agent.sha256.as_str());
-    let host = host_key(&start.config.agent, sha256);
+    let host = host_key(&start.config, sha256);
     let rules = setup::settings(&start.config.agent, &outfit.contact);
     let fallback = !start.config.agent.startup_fallback_configs.is_empty();
     let machine = Machine::new(rules, record::past(&start.state, &host, fallback), seed()?);
-    let live = Live::open(&start.storage.join("live")).map_err(StartError::Storage)?;
+    let live = Live::open(&start.storage.join("live"), confinement.reader()).map_err(StartError::Storage)?;
     let Start { config, storage, journal, state } = start;
     let components = outfit.facts.as_ref().map(|facts| facts.components.clone());
     let endpoint = Endpoint::serve(listener);
@@ -220,6 +225,7 @@ impl Start {
                 Ok((identity, Some(facts)))
             }
             Err(LearnError::Scratch(error)) => Err(StartError::Storage(error)),
+            Err(LearnError::Sandbox(error)) => Err(error.into()),
             Err(LearnError::Bootstrap(error)) => {
                 tracing::error!(
                     "agent.executable does not say what it is: {error}; it is started without checks of components"

@@ -47,6 +47,9 @@ fn wrong_agent_values() {
             "instance_id: seven",
             "agent::instance_id must be a valid UUID string when set: \"seven\" is not a UUID (expected a form such as 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b)",
         ),
+        ("run_as: [otelcol]", "agent.run_as must be a string, got a list"),
+        ("no_new_privs: yes", "agent.no_new_privs must be true or false, without quotes, got yes"),
+        ("limits: 5", "agent.limits must be a map, got 5"),
         ("args: {a: b}", "agent.args must be a list of strings, got a map"),
         ("env: [A=b]", "agent.env must be a map of strings"),
         ("description: text", "agent.description must be a map, got text"),
@@ -88,6 +91,26 @@ fn wrong_items_of_lists_and_maps_are_at_the_item() {
         (
             "env:\n  A=B: c",
             "6:5: agent.env: \"A=B\" is no name of an environment variable; it must have no = and not be empty",
+        ),
+        (
+            "capabilities: [CAP_KILL, CAP_SWIM]",
+            "5:28: agent.capabilities: \"CAP_SWIM\": the kernel has no capability of this name; write it as in CAP_NET_BIND_SERVICE",
+        ),
+        (
+            "limits: {open_files: 0}",
+            "5:12: agent.limits.open_files must be greater than zero, got 0; delete the key for no limit",
+        ),
+        (
+            "limits: {processes: many}",
+            "5:12: agent.limits.processes must be a whole number, without quotes, got many",
+        ),
+        (
+            "access_dirs: {read: {allow: [/var/log], deny: [/var/log/private]}}",
+            "5:50: agent.access_dirs.read.deny cannot be kept: the kernel's rules only allow; list under agent.access_dirs.read.allow what lies beside it",
+        ),
+        (
+            "access_dirs: {write: {allow: [data]}}",
+            "5:33: agent.access_dirs.write.allow: \"data\" must be an absolute path",
         ),
         (
             "startup_fallback_configs: ['']",

@@ -1,7 +1,7 @@
 //! Restricted mode on the built binary: a remote config that asks for more than the host allows is refused with
 //! its place, and nothing is fetched, started or touched on the way.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use nix::libc::SIGKILL;
 use opamp::wire::proto::{RemoteConfigStatus, RemoteConfigStatuses};
@@ -128,5 +128,18 @@ async fn a_stored_config_that_is_not_within_new_restrictions_is_not_run_again() 
     let said = known.await.status().error_message;
     assert!(said.contains("exporter \"nop\" is not allowed; allowed is debug"), "{said}");
     assert!(host.log().contains("not within restrictions any more"));
+
+    // Others come into force without a restart.
+    let text = host.yaml().replace("[debug]", "[debug, nop]");
+    fs::write(host.dir.path().join("supervisor.yaml"), text).unwrap();
+    let looked_at = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(10));
+        while !host.log().contains("restrictions changed") {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), looked_at).await.expect("the file is read again");
+    let status = server.push(&config("q.yaml", &WITHIN.replace("debug", "nop"))).await;
+    assert!(is(&status, RemoteConfigStatuses::Applied), "{status:?}");
     assert!(supervisor.stop().await.success());
 }

@@ -17,6 +17,7 @@ mod pid1;
 mod real;
 mod reload;
 mod remote_config;
+mod sandbox;
 mod systemd;
 mod telemetry;
 mod tls;

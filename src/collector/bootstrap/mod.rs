@@ -169,7 +169,7 @@ struct ScratchFile(PathBuf);
 
 impl ScratchFile {
     fn write(path: PathBuf, text: &str) -> Result<Self, BootstrapError> {
-        let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&path);
         match written.and_then(|mut file| file.write_all(text.as_bytes())) {
             Ok(()) => Ok(Self(path)),
             Err(source) => Err(BootstrapError::Scratch { path, source }),

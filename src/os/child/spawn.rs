@@ -24,22 +24,23 @@ use nix::{
     },
 };
 
-use super::pidfd;
+use super::{super::sandbox::Confinement, pidfd};
 
 /// A command: stdin is null, stdout and stderr are pipes, the environment is the inherited one plus `env`.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Spec {
     pub executable: PathBuf,
     pub args: Vec<OsString>,
     pub env: Vec<(OsString, OsString)>,
     /// The working directory; the supervisor's own when not given.
     pub cwd: Option<PathBuf>,
+    pub confinement: Confinement,
 }
 
 impl Spec {
     #[must_use]
     pub fn new(executable: impl Into<PathBuf>) -> Self {
-        Self { executable: executable.into(), args: Vec::new(), env: Vec::new(), cwd: None }
+        Self { executable: executable.into(), ..Self::default() }
     }
 
     #[must_use]
@@ -58,6 +59,7 @@ impl fmt::Debug for Spec {
             .field("args", &self.args)
             .field("env", &names)
             .field("cwd", &self.cwd)
+            .field("confinement", &self.confinement)
             .finish()
     }
 }
@@ -75,6 +77,8 @@ pub enum SpawnError {
     NoExec { path: PathBuf },
     #[error("{} may not be executed by uid {uid}: chmod +x it, and check the directories above it", path.display())]
     NotExecutable { path: PathBuf, uid: u32 },
+    #[error("{} may not be executed under agent.run_as or agent.access_dirs: let that user run it, and list what its #! line or loader needs under agent.access_dirs.execute.allow", path.display())]
+    Confined { path: PathBuf },
     #[error("{} is in no format that this host runs: built for another architecture, or not a program", path.display())]
     WrongFormat { path: PathBuf },
     #[error("working directory {} cannot be entered", cwd.display())]
@@ -108,7 +112,10 @@ impl SpawnError {
         match source.raw_os_error() {
             Some(libc::ENOENT) if path.exists() => Self::MissingInterpreter { path },
             Some(libc::ENOENT | libc::ENOTDIR) => Self::Missing { path },
-            Some(libc::EACCES | libc::EPERM) => refused(path, source),
+            Some(libc::EACCES | libc::EPERM) => match refused(path, source) {
+                Self::Other { path, .. } if spec.confinement.may_refuse() => Self::Confined { path },
+                other => other,
+            },
             Some(libc::ENOEXEC) => Self::WrongFormat { path },
             Some(libc::ETXTBSY) => Self::Busy { path },
             Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE) => {
@@ -170,9 +177,10 @@ fn command(spec: &Spec) -> io::Result<Command> {
         command.current_dir(cwd);
     }
     let image = image(spec)?;
+    let confinement = spec.confinement.prepare(&spec.executable)?;
     let parent = process::id().cast_signed();
     // SAFETY: the closure makes async-signal-safe calls only and does not allocate.
-    unsafe { command.pre_exec(move || pidfd::become_program(parent, &image)) };
+    unsafe { command.pre_exec(move || pidfd::become_program(parent, &confinement, &image)) };
     Ok(command)
 }
 

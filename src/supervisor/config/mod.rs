@@ -33,9 +33,9 @@ pub use endpoint::{InvalidEndpoint, ServerEndpoint, Transport};
 pub use error::{ConfigError, Notice, Position, Problem};
 pub use export::{Attribute, Batched, Export, ExportUrl, ExportsConfig, Periodic, ResourceConfig};
 pub use model::{
-    AgentConfig, AgentDescription, Capabilities, ConfigFile, Family, HealthcheckConfig, LogEncoding,
-    LogLevel, LogOutput, LogsConfig, Pem, PemKey, ServerConfig, ServerTlsConfig, StorageConfig,
-    SupervisorConfig, TelemetryConfig, TlsConfig, TlsIdentity, TlsVersion,
+    AccessRule, AgentConfig, AgentDescription, Capabilities, ConfigFile, Family, HealthcheckConfig,
+    LogEncoding, LogLevel, LogOutput, LogsConfig, Pem, PemKey, SandboxConfig, ServerConfig, ServerTlsConfig,
+    StorageConfig, SupervisorConfig, TelemetryConfig, TlsConfig, TlsIdentity, TlsVersion,
 };
 pub use secret::Secret;
 pub use storage::storage_directory;

@@ -5,7 +5,11 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{endpoint::ServerEndpoint, export::ExportsConfig, secret::Secret};
-use crate::{supervisor::fence::Restrictions, wire::InstanceUid};
+use crate::{
+    os::sandbox::{Capabilities as KernelCapabilities, FileAccess, Limits},
+    supervisor::fence::Restrictions,
+    wire::InstanceUid,
+};
 
 /// A whole `supervisor.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +108,30 @@ pub struct AgentConfig {
     pub args: Vec<String>,
     /// Added to the inherited environment.
     pub env: BTreeMap<String, Secret>,
+    pub sandbox: SandboxConfig,
+}
+
+/// What the Collector gives up: `agent.run_as`, `no_new_privs`, `capabilities`, `limits`, `access_dirs`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SandboxConfig {
+    /// `user` or `user:group`
+    pub run_as: Option<String>,
+    pub no_new_privs: bool,
+    /// The only ones that stay.
+    pub capabilities: Option<KernelCapabilities>,
+    pub limits: Limits,
+    pub access: Option<FileAccess>,
+    pub access_rule: AccessRule,
+}
+
+/// What a kernel without Landlock means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AccessRule {
+    /// It is said, and the Collector runs.
+    #[default]
+    AsFarAsTheKernelCan,
+    /// The supervisor does not start.
+    Required,
 }
 
 /// `agent.description`: attributes that add to or replace what the Collector says of itself.

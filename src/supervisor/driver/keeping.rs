@@ -12,7 +12,7 @@ use crate::{
     supervisor::{
         host_key::host_key,
         machine::{ConfigHash, Input, Outcome},
-        record,
+        record, sandbox,
     },
     transport::client::Update,
     wire::proto::RemoteConfigStatuses,
@@ -132,10 +132,19 @@ impl Driver {
         }
     }
 
+    /// For whoever looks at the agent: a fence that the kernel does not keep.
+    pub(super) fn look_at_sandbox(&mut self) {
+        let told = sandbox::not_kept(&self.parts.config.agent);
+        if let Some(told) = &told {
+            tracing::warn!("{told}");
+        }
+        self.health.remark("agent.access_dirs", told, wall_nanos());
+    }
+
     /// What failed may do now, if the host adds something else to it.
     pub(super) fn look_at_host(&mut self) {
         let binary = self.parts.state.agent.as_ref().map(|agent| agent.sha256.as_str());
-        let host = host_key(&self.parts.config.agent, binary);
+        let host = host_key(&self.parts.config, binary);
         if host != self.parts.host {
             tracing::info!(
                 "the host's own part of the config is another one: what failed may be tried again"

@@ -257,6 +257,7 @@ impl Driver {
     /// Tells the server who is there.
     fn introduce(&mut self) {
         self.describe();
+        self.look_at_sandbox();
         self.report_health();
         self.report_status();
         self.report_components();

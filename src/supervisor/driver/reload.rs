@@ -245,6 +245,7 @@ impl Driver {
             self.describe();
         }
         self.look_at_host();
+        self.look_at_sandbox();
         if !matches!(collector, Touch::Not) {
             self.before = Some(before);
         }

@@ -1,7 +1,9 @@
 //! What differs between the `supervisor.yaml` in force and the one on disk. Every key is looked at here: a new
 //! one does not compile until it is said what a change of it needs.
 
-use crate::supervisor::config::{AgentConfig, LogsConfig, ServerConfig, SupervisorConfig, TelemetryConfig};
+use crate::supervisor::config::{
+    AgentConfig, LogsConfig, SandboxConfig, ServerConfig, SupervisorConfig, TelemetryConfig,
+};
 
 /// What a changed key needs to come into force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +67,7 @@ impl Changes {
             require_config_files,
             args,
             env,
+            sandbox,
         } = new;
         const IDENTITY: &str = "it counts at the first start only, this agent has its identity";
         self.note("agent.executable", Needs::Process, old.executable == *executable);
@@ -92,6 +95,17 @@ impl Changes {
         self.note("agent.config_files", Needs::Files, old.config_files == *config_files);
         self.note("agent.args", Needs::Process, old.args == *args);
         self.note("agent.env", Needs::Process, old.env == *env);
+        self.of_sandbox(&old.sandbox, sandbox);
+    }
+
+    fn of_sandbox(&mut self, old: &SandboxConfig, new: &mut SandboxConfig) {
+        let SandboxConfig { run_as, no_new_privs, capabilities, limits, access, access_rule } = new;
+        self.keep("agent.run_as", AT_START, &old.run_as, run_as);
+        self.note("agent.no_new_privs", Needs::Process, old.no_new_privs == *no_new_privs);
+        self.note("agent.capabilities", Needs::Process, old.capabilities == *capabilities);
+        self.note("agent.limits", Needs::Process, old.limits == *limits);
+        let same = old.access == *access && old.access_rule == *access_rule;
+        self.note("agent.access_dirs", Needs::Process, same);
     }
 
     fn of_telemetry(&mut self, old: &TelemetryConfig, new: &mut TelemetryConfig) {

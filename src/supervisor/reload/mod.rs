@@ -194,7 +194,8 @@ impl Examination {
                 Some(learnt.map_err(|error| format!("agent.executable does not say what it is: {error}"))?)
             }
         };
-        let mut outfit = Outfit::new(&config.agent, identity, facts, &self.local);
+        let mut outfit = Outfit::new(&config.agent, identity, facts, &self.local, &self.storage)
+            .map_err(|error| error.to_string())?;
         let as_before = same && outfit.facts == self.outfit.facts;
         if as_before {
             outfit.contact.clone_from(&self.outfit.contact);

@@ -16,7 +16,12 @@ use findings::{Findings, Judgement};
 use super::{CONFIG, CommandError, FAILED, OK, args::Validate};
 use crate::{
     collector::binary::BinaryIdentity,
-    os::{clock, fs::private_dir_of, scratch::ScratchDir, signals::Signals},
+    os::{
+        clock,
+        fs::{ensure_private_dir, private_dir_of},
+        scratch::ScratchDir,
+        signals::Signals,
+    },
     supervisor::{
         check::{AskBinary, Check, Refusal},
         compose::{ComposeError, Composed, Host, RemoteLayer, compose_layers},
@@ -24,7 +29,7 @@ use crate::{
         journal::{Peeked, peek},
         mask::Mask,
         owned::refuse_owned,
-        record,
+        record, sandbox,
         setup::{self, Outfit},
         target,
     },
@@ -131,7 +136,7 @@ async fn check(
         components: outfit.facts.as_ref().map(|facts| facts.components.clone()),
         ask,
         restrictions: config.restrictions.clone(),
-        staging: scratch.path().join("config"),
+        staging: scratch.path().join("staging").join("config"),
     };
     for file in &composed.files {
         findings.text(&file.label, &file.contents);
@@ -139,6 +144,9 @@ async fn check(
     if ask == AskBinary::No {
         findings.note("agent.validate_config is false: the Collector itself is not asked");
     }
+    let confinement = &outfit.binary.confinement;
+    ensure_private_dir(&scratch.path().join("staging"))?;
+    sandbox::open_way(confinement, scratch.path())?;
     match check.look(composed).await {
         Ok(found) => {
             findings.add(found.diagnostics);
@@ -187,7 +195,14 @@ async fn outfit(
         0 => SOME_PORT,
         port => port,
     };
-    Some(Outfit::new(&config.agent, identity, facts, &format!("ws://127.0.0.1:{port}/v1/opamp")))
+    let local = format!("ws://127.0.0.1:{port}/v1/opamp");
+    match Outfit::new(&config.agent, identity, facts, &local, scratch.path()) {
+        Ok(outfit) => Some(outfit),
+        Err(error) => {
+            findings.error_in(name, error.to_string());
+            None
+        }
+    }
 }
 
 fn compose(

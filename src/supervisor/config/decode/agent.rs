@@ -46,6 +46,7 @@ pub(super) fn decode(context: &mut Context<'_>) -> Option<AgentConfig> {
     let startup_fallback_configs = fallback_configs(context);
     let args = args(context);
     let env = env(context);
+    let sandbox = super::sandbox::decode(context);
     Some(AgentConfig {
         executable: executable?,
         instance_id,
@@ -63,6 +64,7 @@ pub(super) fn decode(context: &mut Context<'_>) -> Option<AgentConfig> {
         require_config_files: context.bool("agent.require_config_files").unwrap_or(false),
         args,
         env,
+        sandbox,
     })
 }
 

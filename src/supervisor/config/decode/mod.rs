@@ -3,7 +3,7 @@
 //!
 //! - `server`, `agent`, `telemetry`, `healthcheck`: one section each; the small sections are here
 //! - `exports`, `resource`: what of `telemetry` leaves over OTLP, read in `part`s
-//! - `restrictions`: what remote configs may ask for
+//! - `restrictions`: what remote configs may ask for; `sandbox`: what the Collector gives up
 //! - `tls`: what the TLS blocks of `server` and `healthcheck` have in common
 //! - `reserved`: rules of keys that have no effect yet
 //!
@@ -16,6 +16,7 @@ mod part;
 mod reserved;
 mod resource;
 mod restrictions;
+mod sandbox;
 mod server;
 mod telemetry;
 mod tls;
