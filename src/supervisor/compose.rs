@@ -192,6 +192,15 @@ pub fn compose_fallback(host: &Host<'_>) -> Result<Composed, ComposeError> {
     for (position, path) in (1..).zip(&host.agent.startup_fallback_configs) {
         composed.add_local(position, path);
     }
+    if host.agent.startup_fallback_configs.is_empty() {
+        // It takes no port, for a port in use may be why it runs.
+        let least = json!({ "service": { "telemetry": { "metrics": { "level": "none" } } } });
+        composed.add(
+            "01-least.yaml".to_owned(),
+            "the supervisor's least layer",
+            least.to_string().into_bytes(),
+        );
+    }
     composed.add_overlay(host)?;
     Ok(composed)
 }

@@ -11,6 +11,7 @@ mod defects;
 mod fence;
 mod harness;
 mod healthcheck;
+mod ladder;
 mod lifecycle;
 mod local_files;
 mod pid1;

@@ -74,7 +74,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        let listener = Listener::bind(0).await.unwrap();
+        Self::start_on(0).await
+    }
+
+    pub(crate) async fn start_on(port: u16) -> Self {
+        let listener = Listener::bind(port).await.unwrap();
         let endpoint = listener.endpoint();
         let (tell, known) = watch::channel(Known::default());
         let (orders, taken) = mpsc::channel(8);
