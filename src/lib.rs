@@ -119,6 +119,7 @@
 //! | where | proves |
 //! |---|---|
 //! | beside the code | the rules of one file or room, without sockets where the room has none |
+//! | `src/supervisor/simulation/` | machine and journal against a hostile world, in seeded schedules that replay |
 //! | `tests/architecture.rs`, `tests/docs.rs` | this map, and that documents name what is there |
 //! | `tests/wire` | the messages, against the table of OpAMP's |
 //! | `tests/protocol` | both machines against each other in virtual time, under seeded loss, reconnects and restarts |

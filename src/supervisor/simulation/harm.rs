@@ -8,9 +8,12 @@ use crate::supervisor::{
     record,
 };
 
+/// So many numbers stand for something, the likelier things for several.
+pub(super) const KINDS: u64 = 20;
+
 impl World {
-    pub(super) fn harm(&mut self) -> Result<(), String> {
-        match self.random.below(20) {
+    pub(super) fn harm(&mut self, what: u64) -> Result<(), String> {
+        match what {
             0..=4 => {
                 self.desired = Some(u8::try_from(self.random.below(CONFIGS)).unwrap_or_default());
                 self.offer()

@@ -13,6 +13,8 @@ mod world;
 
 use std::ops::AddAssign;
 
+use proptest::prelude::*;
+
 use fate::{Options, Plant};
 use world::World;
 
@@ -83,6 +85,25 @@ fn i1_i2_i4_i5_i6_hold_in_ten_thousand_schedules() {
     }
     if seeds.end - seeds.start >= 10_000 {
         assert!(seen.is_broad(), "the runs must meet what they are about: {seen:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The same with schedules that shrink to the least that does it.
+    #[test]
+    fn i1_i2_i4_i5_i6_hold_whatever_the_schedule(
+        seed in any::<u64>(),
+        rollback in prop::bool::weighted(0.9),
+        has_fallback in any::<bool>(),
+        schedule in prop::collection::vec(0..2 * harm::KINDS, 0..80)
+    ) {
+        let hostile = Options { kills_supervisor: true, breaks_disk: true, changes_host: true, ..Options::of(seed) };
+        let options = Options { has_fallback, rollback, ..hostile };
+        let mut world = World::new(options, true);
+        let held = world.follow(&schedule);
+        prop_assert!(held.is_ok(), "{}\n{}", world.story(), held.unwrap_err());
     }
 }
 

@@ -137,8 +137,18 @@ impl World {
                 self.advance()?;
             } else {
                 left -= 1;
-                self.harm()?;
+                let what = self.random.below(super::harm::KINDS);
+                self.harm(what)?;
             }
+        }
+        self.come_to_rest()
+    }
+
+    /// The same with a schedule from outside: a number that stands for no harm lets time pass.
+    pub(super) fn follow(&mut self, schedule: &[u64]) -> Result<(), String> {
+        self.start_supervisor()?;
+        for step in schedule {
+            if *step < super::harm::KINDS { self.harm(*step)? } else { self.advance()? }
         }
         self.come_to_rest()
     }
