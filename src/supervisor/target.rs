@@ -110,3 +110,32 @@ fn key(key: &PemKey) -> Result<Vec<u8>, TargetError> {
 fn read(path: &Path) -> Result<Vec<u8>, TargetError> {
     fs::read(path).map_err(|source| TargetError::File { path: path.to_owned(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::config::{Sources, parse};
+
+    fn server(lines: &str) -> ServerConfig {
+        let text = format!("server:\n  endpoint: 'wss://s/v1'\n{lines}agent: {{executable: /bin/c}}\n");
+        let read = |path: &Path| fs::read_to_string(path);
+        let sources = Sources { env: &|_| None, read: &read, stat: &|_| Ok(()) };
+        parse(&text, "s.yaml", sources).unwrap().config.server
+    }
+
+    #[test]
+    fn a_renewed_certificate_is_another_way_to_the_same_server_and_nothing_else_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = dir.path().join("ca.pem");
+        fs::write(&ca, "one").unwrap();
+        let with_ca = server(&format!("  tls: {{ca_file: '{}'}}\n", ca.display()));
+        let first = fingerprint(&with_ca);
+        assert_eq!(fingerprint(&with_ca), first);
+        fs::write(&ca, "two").unwrap();
+        assert_ne!(fingerprint(&with_ca), first);
+        let plain = fingerprint(&server(""));
+        assert_ne!(fingerprint(&server("  headers: {A: b}\n")), plain);
+        assert_ne!(fingerprint(&server("  tls: {insecure_skip_verify: true}\n")), plain);
+        assert_eq!(fingerprint(&server("  tls: {insecure_skip_verify: false}\n")), plain);
+    }
+}
