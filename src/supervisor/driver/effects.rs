@@ -1,28 +1,25 @@
 //! Doing what the machine asks for.
 
 use super::{
-    Checked, Driver, Prepared,
+    Checked, Driver,
+    files::NotPut,
     process::{Collector, Epitaph, Output},
     wall_nanos,
 };
 use crate::{
     collector::validate::{VALIDATE_DEADLINE, print_config},
-    os::{
-        child::{Exit, Signal, SpawnError},
-        fs::FsError,
-    },
+    os::child::{Exit, Signal, SpawnError},
     supervisor::{
         check::Refusal,
-        compose::{ComposeError, Contact},
+        compose::Contact,
         local::{Heard, Word},
         machine::{
             Blame, CheckToken, ConfigHash, Effect, Generation, Input, Layers, Mode, ProcessState, Running,
             Verdict,
         },
         mask::{Mask, printable},
-        setup::with_fresh_port,
     },
-    wire::proto::{AgentConfigMap, AgentConfigObject, AgentRemoteConfig, EffectiveConfig},
+    wire::proto::{AgentConfigMap, AgentConfigObject, EffectiveConfig},
 };
 
 /// What stands before the end of a Collector's output.
@@ -91,47 +88,6 @@ impl Driver {
             // The driver is gone only when everything ends.
             let _ = tell.send(Checked { token, verdict }).await;
         });
-    }
-
-    /// A config that differs from what runs, with a contact of its own where its proof needs one.
-    fn refreshed(&self, prepared: Prepared, body: &AgentRemoteConfig) -> Result<Prepared, ComposeError> {
-        match prepared.contact {
-            Contact::HealthCheck { .. } => self.compose(&prepared.layers, Some(body), self.fresh_contact()),
-            Contact::Extension { .. } | Contact::Process => Ok(prepared),
-        }
-    }
-
-    fn fresh_contact(&self) -> Contact {
-        with_fresh_port(&self.parts.outfit.contact)
-    }
-
-    /// Puts the files of these layers in place: as they were checked, as they are, or made anew.
-    fn put(&mut self, layers: &Layers) -> Result<Prepared, NotPut> {
-        let of = |prepared: &&Prepared| prepared.layers == *layers;
-        let known = self.candidate.as_ref().filter(of).or_else(|| self.current.as_ref().filter(of)).cloned();
-        let prepared = match known {
-            Some(prepared) => prepared,
-            None => self.prepare(layers, self.fresh_contact())?,
-        };
-        self.parts.live.put(&prepared.composed)?;
-        self.say_what_is_left_out(&prepared);
-        self.current = Some(prepared.clone());
-        Ok(prepared)
-    }
-
-    /// In log and health, once for each change.
-    fn say_what_is_left_out(&mut self, prepared: &Prepared) {
-        let missing = &prepared.composed.missing;
-        if !self.health.left_out(missing, wall_nanos()) {
-            return;
-        }
-        for missing in missing {
-            tracing::warn!("a file of agent.config_files is left out: {missing}");
-        }
-        if missing.is_empty() {
-            tracing::info!("all files of agent.config_files are there again");
-        }
-        self.report_health();
     }
 
     fn spawn(&mut self, generation: Generation, layers: &Layers) {
@@ -290,15 +246,6 @@ fn name(layers: &Layers) -> String {
         Layers::Config(None) => "the host's own".to_owned(),
         Layers::Fallback => "fallback".to_owned(),
     }
-}
-
-/// Files could not be put in place.
-#[derive(Debug, thiserror::Error)]
-enum NotPut {
-    #[error(transparent)]
-    Compose(#[from] ComposeError),
-    #[error(transparent)]
-    Write(#[from] FsError),
 }
 
 /// There is no process.

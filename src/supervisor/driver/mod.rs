@@ -10,9 +10,9 @@
 //! again. Everything that takes time runs beside it and reports back with a generation.
 //!
 //! - `happenings`: what can happen, and what the machine is told about it
-//! - `effects`: doing what the machine asks for
+//! - `effects`: doing what the machine asks for; `files`: the Collector's files
 //! - `keeping`: making durable what happened, and saying it only then
-//! - `announce`: what a service manager is told
+//! - `announce`: what a service manager is told; `telling`: what it and others are told
 //! - `instruments`: numbers and spans of what happens
 //! - `offers`: what the server wants to be run
 //! - `reload`: another `supervisor.yaml`; `way_back`: from one that the Collector does not do with
@@ -24,6 +24,7 @@
 mod announce;
 mod askers;
 mod effects;
+mod files;
 mod happenings;
 mod instruments;
 mod keeping;
@@ -31,6 +32,7 @@ mod offers;
 mod process;
 mod reload;
 mod requests;
+mod telling;
 mod way_back;
 
 use std::{path::PathBuf, time::Duration};
@@ -50,9 +52,7 @@ pub(super) use reload::Reloads;
 use way_back::Before;
 
 use super::{
-    agent,
-    check::Check,
-    compose::{ComposeError, Composed, Contact, Host, compose, compose_fallback},
+    compose::{Composed, Contact},
     config::SupervisorConfig,
     control::Asked,
     health::Health,
@@ -61,7 +61,6 @@ use super::{
     live::Live,
     local::{Endpoint, Heard},
     machine::{CheckToken, Generation, Input, Layers, Machine, Verdict},
-    mask::Mask,
     record,
     setup::Outfit,
 };
@@ -69,7 +68,7 @@ use crate::{
     collector::components::Components,
     os::{child::Exit, clock, signals::Signals},
     telemetry::otlp::Instruments,
-    transport::client::{ClientHandle, Notice, Update},
+    transport::client::{ClientHandle, Notice},
     wire::proto::{AgentDescription, AgentRemoteConfig},
 };
 
@@ -254,50 +253,6 @@ impl Driver {
         }
     }
 
-    /// Tells the server who is there.
-    fn introduce(&mut self) {
-        self.describe();
-        self.look_at_sandbox();
-        self.report_health();
-        self.report_status();
-        self.report_components();
-    }
-
-    fn report_components(&self) {
-        if let Some(components) = &self.parts.components {
-            self.parts.client.update(Update::AvailableComponents(components.to_wire()));
-        }
-    }
-
-    /// The state in one line, for whoever runs `systemctl status`.
-    fn announce(&mut self) {
-        let Self { announcer, health, away, parts, .. } = self;
-        announcer.status(|| {
-            let tree = health.tree();
-            let collector = if tree.healthy { "healthy".to_owned() } else { tree.last_error };
-            let config = parts
-                .machine
-                .live()
-                .as_ref()
-                .map_or_else(|| "the host's own".to_owned(), ToString::to_string);
-            let server = away.as_deref().unwrap_or("connected");
-            let refused = parts.reloads.refused.as_deref();
-            let file = refused
-                .map_or_else(String::new, |why| format!("supervisor.yaml on disk is not in force: {why}; "));
-            format!("{file}Collector: {collector}; config: {config}; server: {server}")
-        });
-    }
-
-    /// The state for whoever asks over HTTP.
-    fn show(&mut self) {
-        let Some(seen) = &self.parts.seen else { return };
-        let now = Seen::new(&self.health.tree(), self.away.as_deref(), self.parts.machine.live());
-        if self.shown.as_ref() != Some(&now) {
-            seen.send_replace(now.masked(&Mask::of(&self.parts.config)));
-            self.shown = Some(now);
-        }
-    }
-
     /// The Collector is started, and an offer that was under way when the supervisor ended is judged again;
     /// one over which it ended twice is given up.
     fn take_up_unfinished(&mut self) {
@@ -317,63 +272,8 @@ impl Driver {
         }
     }
 
-    fn describe(&self) {
-        let Parts { config, state, outfit, client, .. } = &self.parts;
-        let facts = outfit.facts.as_ref();
-        let description = agent::description(&config.agent, state.instance_uid, facts, self.said.as_ref());
-        client.update(Update::Description(description));
-    }
-
-    fn report_health(&mut self) {
-        let mut tree = self.health.tree();
-        self.measure_health(tree.healthy);
-        tree.last_error = self.with_last_words(tree.last_error);
-        self.parts.client.update(Update::Health(tree));
-    }
-
     fn tell(&mut self, input: Input) {
         self.parts.machine.handle(input, clock::boottime());
-    }
-
-    /// The files of a config, as they would be written now.
-    fn prepare(&self, layers: &Layers, contact: Contact) -> Result<Prepared, ComposeError> {
-        let remote = match layers {
-            Layers::Config(Some(hash)) => self.body_of(hash),
-            Layers::Config(None) | Layers::Fallback => None,
-        };
-        self.compose(layers, remote.as_ref(), contact)
-    }
-
-    fn compose(
-        &self,
-        layers: &Layers,
-        remote: Option<&AgentRemoteConfig>,
-        contact: Contact,
-    ) -> Result<Prepared, ComposeError> {
-        let host = Host {
-            agent: &self.parts.config.agent,
-            instance_uid: self.parts.state.instance_uid,
-            contact: contact.clone(),
-            idle: self.parts.outfit.idle,
-            describe_resource: self.parts.outfit.describe_resource,
-        };
-        let composed = match layers {
-            Layers::Config(_) => compose(&host, remote.and_then(|remote| remote.config.as_ref()))?,
-            Layers::Fallback => compose_fallback(&host)?,
-        };
-        Ok(Prepared { layers: layers.clone(), composed, contact })
-    }
-
-    fn checker(&self) -> Check {
-        use super::check::AskBinary;
-        let validate = self.parts.config.agent.validate_config;
-        Check {
-            binary: self.parts.outfit.binary.clone(),
-            components: self.parts.components.clone(),
-            restrictions: self.parts.config.restrictions.clone(),
-            ask: if validate { AskBinary::Yes } else { AskBinary::No },
-            staging: self.parts.storage.join("staging").join("config"),
-        }
     }
 }
 

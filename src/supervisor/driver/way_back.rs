@@ -74,6 +74,7 @@ impl Driver {
         let told = format!("`agent` was taken back: {why}");
         self.askers.taken_back(&told);
         self.refused(Some(told));
+        self.look_at_sandbox();
         self.look_at_host();
     }
 }

@@ -1,0 +1,67 @@
+//! What others are told: the server, a service manager, whoever asks over HTTP.
+
+use super::{Driver, Parts};
+use crate::{
+    supervisor::{agent, healthcheck::Seen, mask::Mask},
+    transport::client::Update,
+};
+
+impl Driver {
+    /// Tells the server who is there.
+    pub(super) fn introduce(&mut self) {
+        self.describe();
+        self.look_at_sandbox();
+        self.report_health();
+        self.report_status();
+        self.report_components();
+    }
+
+    pub(super) fn report_components(&self) {
+        if let Some(components) = &self.parts.components {
+            self.parts.client.update(Update::AvailableComponents(components.to_wire()));
+        }
+    }
+
+    /// The state in one line, for whoever runs `systemctl status`.
+    pub(super) fn announce(&mut self) {
+        let Self { announcer, health, away, parts, .. } = self;
+        announcer.status(|| {
+            let tree = health.tree();
+            let collector = if tree.healthy { "healthy".to_owned() } else { tree.last_error };
+            let config = parts
+                .machine
+                .live()
+                .as_ref()
+                .map_or_else(|| "the host's own".to_owned(), ToString::to_string);
+            let server = away.as_deref().unwrap_or("connected");
+            let refused = parts.reloads.refused.as_deref();
+            let file = refused
+                .map_or_else(String::new, |why| format!("supervisor.yaml on disk is not in force: {why}; "));
+            format!("{file}Collector: {collector}; config: {config}; server: {server}")
+        });
+    }
+
+    /// The state for whoever asks over HTTP.
+    pub(super) fn show(&mut self) {
+        let Some(seen) = &self.parts.seen else { return };
+        let now = Seen::new(&self.health.tree(), self.away.as_deref(), self.parts.machine.live());
+        if self.shown.as_ref() != Some(&now) {
+            seen.send_replace(now.masked(&Mask::of(&self.parts.config)));
+            self.shown = Some(now);
+        }
+    }
+
+    pub(super) fn describe(&self) {
+        let Parts { config, state, outfit, client, .. } = &self.parts;
+        let facts = outfit.facts.as_ref();
+        let description = agent::description(&config.agent, state.instance_uid, facts, self.said.as_ref());
+        client.update(Update::Description(description));
+    }
+
+    pub(super) fn report_health(&mut self) {
+        let mut tree = self.health.tree();
+        self.measure_health(tree.healthy);
+        tree.last_error = self.with_last_words(tree.last_error);
+        self.parts.client.update(Update::Health(tree));
+    }
+}
