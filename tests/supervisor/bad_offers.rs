@@ -26,7 +26,7 @@ async fn running() -> (Server, Host, Supervisor) {
 #[tokio::test]
 async fn f_71_a_port_of_another_process_fails_the_config_and_the_one_before_runs_on() {
     let server = Server::start().await;
-    let host = Host::new(&server.endpoint, &real_collector());
+    let host = Host::new(&server.endpoint, &real_collector()).quiet(&[]);
     let supervisor = host.start();
     server.until("the agent is healthy", |known| known.healthy()).await;
     let good = config("pipeline.yaml", &pipeline());

@@ -21,12 +21,8 @@ use super::{
 const FAILED: i32 = RemoteConfigStatuses::Failed as i32;
 const APPLIED: i32 = RemoteConfigStatuses::Applied as i32;
 
-/// Collectors that run beside each other share no port for their own metrics.
 fn host_of(server: &Server, agent: &str) -> Host {
-    let host = Host::new(&server.endpoint, &real_collector());
-    let quiet = host.dir.path().join("quiet.yaml");
-    fs::write(&quiet, "service: {telemetry: {metrics: {level: none}}}\n").unwrap();
-    host.agent(&format!("config_files: [{}]\n{agent}", quiet.display()))
+    Host::new(&server.endpoint, &real_collector()).quiet(&[]).agent(agent)
 }
 
 async fn running() -> (Server, Host, Supervisor) {
@@ -241,8 +237,7 @@ async fn defect_the_cause_of_a_failed_bootstrap_is_told() {
 #[tokio::test]
 async fn defect_a_missing_local_file_is_said() {
     let server = Server::start().await;
-    let host =
-        Host::new(&server.endpoint, &real_collector()).agent("config_files: [/nonexistent/local.yaml]");
+    let host = Host::new(&server.endpoint, &real_collector()).quiet(&["/nonexistent/local.yaml"]);
     let supervisor = host.start();
     server.until("the agent is healthy all the same", |known| known.healthy()).await;
     assert!(host.log().contains("left out: /nonexistent/local.yaml"), "{}", host.log());

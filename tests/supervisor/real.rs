@@ -18,7 +18,7 @@ pub(crate) fn pipeline() -> String {
 
 async fn main_job(executable: &Path) {
     let server = Server::start().await;
-    let host = Host::new(&server.endpoint, executable);
+    let host = Host::new(&server.endpoint, executable).quiet(&[]);
     let supervisor = host.start();
     server.until("the agent is healthy", |known| known.healthy()).await;
     let first = host.collector_pid();
@@ -63,7 +63,7 @@ async fn the_main_job_without_the_opamp_extension() {
 #[tokio::test]
 async fn the_overlay_cannot_be_overridden_remotely() {
     let server = Server::start().await;
-    let host = Host::new(&server.endpoint, &real_collector());
+    let host = Host::new(&server.endpoint, &real_collector()).quiet(&[]);
     let supervisor = host.start();
     server.until("the agent is healthy", |known| known.healthy()).await;
     let hostile = format!(

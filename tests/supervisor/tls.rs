@@ -70,7 +70,7 @@ async fn defect_tls_is_never_weakened_by_an_offer_of_connection_settings() {
     let (turn, face) = watch::channel(Face::Known);
     let (refused, mut refusals) = mpsc::channel(64);
     let front = front(plain, face, refused).await;
-    let host = Host::new(&server.endpoint, &real_collector()).server(&format!(
+    let host = Host::new(&server.endpoint, &real_collector()).quiet(&[]).server(&format!(
         "endpoint: \"wss://{front}/v1/opamp\", tls: {{ca_file: \"{}\", server_name_override: opamp.example}}",
         certs().join("ca.pem").display()
     ));

@@ -83,6 +83,14 @@ impl Host {
         self
     }
 
+    /// Local layers: one that keeps real Collectors off each other's port for metrics, and these.
+    pub(crate) fn quiet(self, more: &[&str]) -> Self {
+        let quiet = self.dir.path().join("quiet.yaml");
+        fs::write(&quiet, "service: {telemetry: {metrics: {level: none}}}\n").unwrap();
+        let files = [&[quiet.to_str().unwrap()], more].concat().join(", ");
+        self.agent(&format!("config_files: [{files}]"))
+    }
+
     /// Adds a section of its own.
     pub(crate) fn top(mut self, lines: &str) -> Self {
         self.yaml.insert_str(0, &format!("{lines}\n"));
