@@ -10,15 +10,17 @@ pub(super) struct Figures {
     binary: String,
     profile: String,
     sha256: String,
+    collector_bytes: u64,
 }
 
 impl Figures {
-    pub(super) fn of(binary: &Path) -> Result<Self> {
+    pub(super) fn of(binary: &Path, collector: &Path) -> Result<Self> {
         let bytes = fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let profile = binary.parent().and_then(Path::file_name).unwrap_or_default();
         Ok(Self {
             binary: binary.strip_prefix(root).unwrap_or(binary).display().to_string(),
+            collector_bytes: fs::metadata(collector)?.len(),
             profile: profile.to_string_lossy().into_owned(),
             sha256: Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
         })
@@ -39,8 +41,11 @@ impl Figures {
     }
 
     fn print(&self, measure: &str, figure: &Value) {
-        let Self { binary, profile, sha256 } = self;
-        let mut line = json!({ "measure": measure, "binary": binary, "profile": profile, "sha256": sha256 });
+        let Self { binary, profile, sha256, collector_bytes } = self;
+        let mut line = json!({
+            "measure": measure, "binary": binary, "profile": profile, "sha256": sha256,
+            "collector_bytes": collector_bytes,
+        });
         if let (Value::Object(line), Value::Object(figure)) = (&mut line, figure) {
             line.extend(figure.clone());
         }

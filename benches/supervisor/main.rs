@@ -7,7 +7,9 @@
 //!
 //! Measured is the supervisor as it ships (`target/small`), beside a release server, over ws://, with rustls
 //! linked. The Collector is `$OTELCOL`, else the one that `packaging/collector/build.sh` builds.
-//! `OPAMP_BENCH_ROUNDS` (20) and `OPAMP_BENCH_IDLE` (60, in seconds) make it shorter while working on it.
+//! `OPAMP_BENCH_ROUNDS` (20), `OPAMP_BENCH_IDLE` (60, in seconds) and `OPAMP_BENCH_GROWTH` (1000, configs and
+//! restarts) make it shorter while working on it. What depends on the size of the Collector's binary is measured
+//! once more with one of 350 MB; `collector_bytes` tells which it was.
 
 #[allow(dead_code, reason = "shared with the tour, which uses all of it")]
 #[path = "../../examples/tour/http.rs"]
@@ -23,9 +25,12 @@ mod rest;
 mod stand;
 
 mod figures;
+mod growth;
+mod offline;
 
 use std::{
     env, fs,
+    io::Write,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -46,15 +51,45 @@ const LOOK: Duration = Duration::from_millis(1);
 fn main() -> Result<()> {
     let rounds = number("OPAMP_BENCH_ROUNDS", 20)?;
     let idle = Duration::from_secs(number("OPAMP_BENCH_IDLE", 60)?);
+    let growth = number("OPAMP_BENCH_GROWTH", 1000)?;
     let supervisor = supervisor()?;
-    let figures = Figures::of(&supervisor)?;
-    figures.one("binary_bytes", fs::metadata(&supervisor)?.len());
     let programs = tempfile::tempdir()?;
     symlink(&supervisor, programs.path().join("opamp-supervisor"))?;
     symlink(env!("CARGO_BIN_EXE_opamp-server"), programs.path().join("opamp-server"))?;
-    let mut stand = Stand::new(programs.path(), &collector()?)?;
+    let collector = collector()?;
+    let figures = Figures::of(&supervisor, &collector)?;
+    figures.one("binary_bytes", fs::metadata(&supervisor)?.len());
+    on_a_stand(programs.path(), &collector, |stand| offline::starts(stand, &figures, rounds))?;
+    on_a_stand(programs.path(), &collector, |stand| measure(stand, &figures, rounds, Some(idle)))?;
+    on_a_stand(programs.path(), &collector, |stand| growth::measure(stand, &figures, growth))?;
+    let large = programs.path().join("otelcol-large");
+    pad(&collector, &large)?;
+    let figures = Figures::of(&supervisor, &large)?;
+    on_a_stand(programs.path(), &large, |stand| measure(stand, &figures, rounds, None))
+}
+
+/// The size of the large Collector.
+const LARGE: u64 = 350_000_000;
+
+/// A copy that does the same and is larger: what stands behind an ELF file's own end is not loaded.
+fn pad(collector: &Path, large: &Path) -> Result<()> {
+    fs::copy(collector, large)?;
+    let mut file = fs::OpenOptions::new().append(true).open(large)?;
+    let chunk = vec![0x5a; 1 << 20];
+    while file.metadata()?.len() < LARGE {
+        file.write_all(&chunk)?;
+    }
+    Ok(())
+}
+
+fn on_a_stand(
+    programs: &Path,
+    collector: &Path,
+    measure: impl FnOnce(&mut Stand) -> Result<()>,
+) -> Result<()> {
+    let mut stand = Stand::new(programs, collector)?;
     let stop = stand.emergency_stop();
-    let measured = measure(&mut stand, &figures, rounds, idle);
+    let measured = measure(&mut stand);
     if measured.is_err() {
         stand.print_logs();
     }
@@ -93,13 +128,15 @@ fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn measure(stand: &mut Stand, figures: &Figures, rounds: u64, idle: Duration) -> Result<()> {
+fn measure(stand: &mut Stand, figures: &Figures, rounds: u64, idle: Option<Duration>) -> Result<()> {
     stand.start_server()?;
     let rest = stand.rest()?;
     starts(stand, &rest, figures, rounds)?;
     let agent = look(&rest, "the agent is healthy", Agent::healthy)?;
     let uid = agent.text("/metadata/instanceUid")?.to_owned();
-    idles(stand, figures, idle)?;
+    if let Some(idle) = idle {
+        idles(stand, figures, idle)?;
+    }
     pushes(&rest, &uid, figures, rounds)?;
     figures.one("rss_kib_after_pushes", memory(stand.supervisor()?.pid())?);
     crashes(stand, &rest, &uid, figures, rounds)
@@ -142,26 +179,35 @@ fn idles(stand: &mut Stand, figures: &Figures, idle: Duration) -> Result<()> {
 fn pushes(rest: &Rest, uid: &str, figures: &Figures, rounds: u64) -> Result<()> {
     let mut took = Vec::new();
     for round in 0..rounds {
-        let config = format!(
-            "receivers: {{nop: {{}}}}\nexporters: {{debug: {{}}}}\n\
-             service: {{pipelines: {{traces: {{receivers: [nop], exporters: [debug]}}}}}}\n# {round}\n"
-        );
-        let body = json!({ "value": config, "contentType": "text/yaml" }).to_string();
-        let head = format!(
-            "PUT /api/v1/agents/{uid}/update-agent-config HTTP/1.1\r\nContent-Type: application/json\r\n\
-             Authorization: Bearer {}\r\n",
-            rest.token
-        );
-        let start = Instant::now();
-        let answer = http::exchange(rest.to, &head, &body)?;
-        ensure!(answer.status < 300, "the server says {}: {}", answer.status, answer.body);
-        look_at(rest, uid, "the config is applied", |agent| {
-            ensure!(agent.text("/status/remoteConfigStatus/status")? != "FAILED", "the config FAILED");
-            agent.config_is("APPLIED").map(drop)
-        })?;
-        took.push(start.elapsed());
+        took.push(push(rest, uid, &round.to_string())?);
     }
     figures.spread("push_to_applied_ms", &took);
+    Ok(())
+}
+
+/// Posts a config that nobody has seen yet; how long it took to be APPLIED.
+fn push(rest: &Rest, uid: &str, nonce: &str) -> Result<Duration> {
+    let config = format!(
+        "receivers: {{nop: {{}}}}\nexporters: {{debug: {{}}}}\n\
+         service: {{pipelines: {{traces: {{receivers: [nop], exporters: [debug]}}}}}}\n# {nonce}\n"
+    );
+    let body = json!({ "value": config, "contentType": "text/yaml" });
+    let start = Instant::now();
+    put(rest, &format!("/api/v1/agents/{uid}/update-agent-config"), &body)?;
+    look_at(rest, uid, "the config is applied", |agent| {
+        ensure!(agent.text("/status/remoteConfigStatus/status")? != "FAILED", "the config FAILED");
+        agent.config_is("APPLIED").map(drop)
+    })?;
+    Ok(start.elapsed())
+}
+
+fn put(rest: &Rest, path: &str, body: &serde_json::Value) -> Result<()> {
+    let head = format!(
+        "PUT {path} HTTP/1.1\r\nContent-Type: application/json\r\nAuthorization: Bearer {}\r\n",
+        rest.token
+    );
+    let answer = http::exchange(rest.to, &head, &body.to_string())?;
+    ensure!(answer.status < 300, "PUT {path} says {}: {}", answer.status, answer.body);
     Ok(())
 }
 
