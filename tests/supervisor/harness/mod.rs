@@ -190,7 +190,10 @@ impl Host {
     /// Writes the `supervisor.yaml`.
     pub(crate) fn write(&self) -> PathBuf {
         let path = self.dir.path().join("supervisor.yaml");
-        fs::write(&path, &self.yaml).unwrap();
+        // A supervisor that runs watches the file.
+        if fs::read_to_string(&path).ok().as_ref() != Some(&self.yaml) {
+            fs::write(&path, &self.yaml).unwrap();
+        }
         path
     }
 
