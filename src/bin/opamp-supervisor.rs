@@ -63,7 +63,7 @@ fn daemon(path: &Path) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("cannot start: {error}")),
     };
-    let origin = Origin { path: path.to_owned(), log_level };
+    let origin = Origin { path: path.to_owned(), log_level, notices: loaded.notices };
     let ended = runtime.block_on(startup::run(loaded.config, origin, exports));
     // A disk or a name server that does not answer keeps nobody from ending.
     runtime.shutdown_background();

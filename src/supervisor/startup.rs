@@ -14,7 +14,7 @@ use super::{
     agent,
     check::is_within,
     compose::{ComposeError, require_local_files},
-    config::SupervisorConfig,
+    config::{Notice, SupervisorConfig},
     control,
     driver::{Driver, Parts, Reloads},
     healthcheck::{self, HealthcheckError, Seen, Serving},
@@ -102,6 +102,8 @@ pub struct Origin {
     /// Where the configuration was read, and is read again.
     pub path: PathBuf,
     pub log_level: LevelSwitch,
+    /// What its reader should know of it.
+    pub notices: Vec<Notice>,
 }
 
 /// Runs the supervisor until it is told to stop. On the main thread: children are tied to their thread.

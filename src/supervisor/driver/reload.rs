@@ -83,6 +83,13 @@ impl Reloads {
         }
     }
 
+    /// What the reader of the file in force should know, with its place.
+    pub(super) fn notices(&self) -> impl Iterator<Item = String> {
+        let path = self.path().display();
+        let notices = self.origin.notices.iter();
+        notices.map(move |notice| format!("{path}:{}:{}: {notice}", notice.at.line, notice.at.column))
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.origin.path
     }
@@ -222,6 +229,7 @@ impl Driver {
             names if names.is_empty() => {}
             names => done.push(format!("{names} changed")),
         }
+        self.parts.reloads.origin.notices = notices;
         self.parts.reloads.origin.log_level.set(config.telemetry.logs.level.into());
         if config.capabilities != self.parts.config.capabilities {
             self.parts.client.set_capabilities(agent::capabilities(&config.capabilities));

@@ -81,7 +81,7 @@ impl Driver {
             }),
             collector: self.collector_status(&mask),
             config: self.config_status(&mask),
-            notices: self.health.remarks().map(shown).collect(),
+            notices: self.health.remarks().map(shown).chain(self.parts.reloads.notices()).collect(),
         }
     }
 

@@ -70,8 +70,16 @@ async fn status_of_one_that_does_not_run_is_3_and_tells_what_it_left_without_tou
 #[tokio::test]
 async fn status_says_why_there_is_no_server_and_why_the_collector_is_not_well() {
     let host = Host::new(NOWHERE, &fake_collector()).fake("crash_at_start,exit_code=3");
+    let host = host.agent("health_check_port: 1");
     let supervisor = host.start();
-    let words = ["not connected", "refused", "not healthy, no process", "StatusPermanentError", "code 3"];
+    let words = [
+        "not connected",
+        "refused",
+        "not healthy, no process",
+        "StatusPermanentError",
+        "code 3",
+        "supervisor.yaml:7:3: ",
+    ];
     until(&host, |text| words.iter().all(|word| text.contains(word))).await;
     assert!(supervisor.stop().await.success());
 }
