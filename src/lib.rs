@@ -80,7 +80,7 @@
 //! | What the supervisor must own comes last | `compose` adds one overlay file after all layers; `owned` refuses `--set` on its keys |
 //! | A `supervisor.yaml` that does not pass its checks changes nothing; one that does, as little as it can | `supervisor::reload` judges beside, `driver::reload` swaps; every key is in `changes.rs` |
 //! | The running Collector is not touched before a config passed its checks | `machine::apply`: `Checking` comes before `Proving` |
-//! | SIGHUP goes only to a process that was heard from | `machine::apply::switch` needs a session |
+//! | SIGHUP goes only to a process that was heard from | `machine::apply::switch` and `machine::refresh` need a session |
 //! | An operator's change is durable before it is acknowledged or offered | `Hub::operate`: store, then memory, then wake-ups |
 //! | Secrets show in no log, message or `Debug` | `config::Secret`, `cli::settings::Secret`, `auth::token::Token` |
 //! | Each wait has a deadline, each queue a length, each peer-sent size a limit | constants at the top of the file that waits, queues or reads |

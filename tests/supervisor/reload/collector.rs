@@ -1,9 +1,10 @@
 //! What the Collector notices of another `supervisor.yaml`, or of what it names.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use nix::libc::SIGHUP;
 use opamp::wire::attrs;
+use tokio::time::timeout;
 
 use super::{
     super::harness::{
@@ -202,4 +203,43 @@ async fn a_real_collector_is_reloaded_and_only_restarted_when_it_must_be() {
 #[tokio::test]
 async fn a_real_collector_without_the_extension_is_reloaded_too() {
     real_collector_reloads(&real_collector_without_extension()).await;
+}
+
+#[tokio::test]
+async fn f_89_on_its_fallback_it_runs_on_until_the_right_server_is_named() {
+    let server = Server::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let fallback = dir.path().join("fallback.yaml");
+    fs::write(&fallback, "processors: {memory_limiter: {}}\n").unwrap();
+    let local = dir.path().join("local.yaml");
+    fs::write(&local, PIPELINE).unwrap();
+    let lines = format!(
+        "startup_fallback_configs: [\"{}\"]\nconfig_files: [\"{}\"]",
+        fallback.display(),
+        local.display()
+    );
+    let nowhere = "ws://127.0.0.1:9/v1/opamp";
+    let host = Host::new(nowhere, &fake_collector()).agent(&lines).fake("");
+    let supervisor = host.start();
+    until_ready(&host, 1).await;
+    let first = host.collector_pid();
+    reload(&host, &supervisor, host.yaml()).await;
+    logged(&host, 0, &["(SIGHUP): nothing changed"]).await;
+    assert_eq!((host.collector_pid(), count(&host, " start")), (first, 1));
+    reload(&host, &supervisor, &host.yaml().replace(nowhere, &server.endpoint)).await;
+    server
+        .until("it runs what it should", |known| known.healthy() && known.effective().contains("debug"))
+        .await;
+    assert!(host.runs_another(first));
+    assert!(supervisor.stop().await.success());
+}
+
+async fn until_ready(host: &Host, times: usize) {
+    let waiting = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(10));
+        while count(host, " ready") < times {
+            tick.tick().await;
+        }
+    };
+    timeout(Duration::from_secs(30), waiting).await.expect("the Collector is ready");
 }
