@@ -17,6 +17,7 @@
 //! | `config_marker=TEXT` | exits at start or reload when a config contains the text; `validate` does not mind |
 //! | `late_listen=2s` | signal handlers, ports and OpAMP come that late |
 //! | `ignore_term` | SIGTERM and SIGINT do nothing |
+//! | `hang_up` | ends its session once it said that it is healthy, and dials no more |
 //! | `flip_health=1s` | changes between healthy and unhealthy that often |
 //! | `never_healthy`, `no_connect` | stays unhealthy; never dials OpAMP |
 //! | `no_extension` | built without the opamp extension |

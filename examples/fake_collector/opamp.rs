@@ -26,6 +26,7 @@ pub(crate) struct Session {
     config_yaml: String,
     pipelines: Vec<String>,
     components: opamp::collector::components::Components,
+    hangs_up: bool,
     healthy: watch::Receiver<bool>,
     stop: watch::Receiver<bool>,
 }
@@ -47,6 +48,7 @@ impl Session {
             config_yaml: config.yaml(),
             pipelines: config.pipelines(),
             components: answers::known(switches),
+            hangs_up: switches.has("hang_up"),
             healthy,
             stop,
         }
@@ -59,6 +61,9 @@ impl Session {
                 Ok((socket, _)) => {
                     if let Err(error) = self.talk(socket).await {
                         eprintln!("error\topamp\tconnection lost: {error}");
+                    }
+                    if self.hangs_up {
+                        return;
                     }
                 }
                 Err(error) => eprintln!("error\topamp\tFailed to connect to the OpAMP server: {error}"),
@@ -80,6 +85,9 @@ impl Session {
         let (mut healthy, mut stop) = (self.healthy.clone(), self.stop.clone());
         healthy.mark_unchanged();
         while !*stop.borrow_and_update() {
+            if self.hangs_up && *self.healthy.borrow() {
+                return Ok(());
+            }
             select! {
                 message = socket.next() => match message {
                     Some(Ok(Message::Binary(bytes))) => {

@@ -12,6 +12,7 @@ const KNOWN: &[&str] = &[
     "flip_health",
     "never_healthy",
     "no_connect",
+    "hang_up",
     "no_extension",
     "fork_child",
     "flood",

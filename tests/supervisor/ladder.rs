@@ -7,7 +7,8 @@ use nix::libc::{SIGHUP, SIGKILL, SIGSTOP};
 use opamp::wire::proto::RemoteConfigStatuses;
 
 use super::harness::{
-    Host, Server, alive, config, fake_collector, gone, kill, real_collector, real_collector_without_extension,
+    Host, Known, Server, Supervisor, alive, config, fake_collector, gone, kill, real_collector,
+    real_collector_without_extension,
 };
 
 const FAILED: i32 = RemoteConfigStatuses::Failed as i32;
@@ -20,7 +21,7 @@ const NO_METRICS: &str = "service: {telemetry: {metrics: {level: none}}}\n";
 const NOPS: &str = "receivers: {nop: }\nexporters: {nop: }\n\
     service: {pipelines: {traces: {receivers: [nop], exporters: [nop]}}}\n";
 
-fn last_error(known: &super::harness::Known) -> String {
+fn last_error(known: &Known) -> String {
     let health = known.view.as_ref().and_then(|view| view.report.health.clone());
     health.map(|health| health.last_error).unwrap_or_default()
 }
@@ -174,4 +175,52 @@ async fn f_68_a_collector_that_hangs_is_started_again() {
 #[tokio::test]
 async fn f_68_a_collector_that_hangs_is_started_again_without_the_opamp_extension_too() {
     hangs(real_collector_without_extension()).await;
+}
+
+async fn says(switches: &str, component: &str) -> (Server, Host, Supervisor, String) {
+    let server = Server::start().await;
+    let host = Host::new(&server.endpoint, &fake_collector()).fake(switches);
+    let supervisor = host.start();
+    let said = |known: &Known| {
+        let health = known.view.as_ref().and_then(|view| view.report.health.clone())?;
+        health.component_health_map.get(component).map(|component| component.last_error.clone())
+    };
+    let known =
+        server.until("it is said beside the Collector's own health", |known| said(known).is_some()).await;
+    let what = said(&known).unwrap();
+    (server, host, supervisor, what)
+}
+
+#[tokio::test]
+async fn health_that_keeps_changing_is_one_thing_to_say() {
+    let (_server, _host, supervisor, what) = says("flip_health=200ms", "supervisor:flapping").await;
+    assert!(what.contains("keeps changing"), "{what}");
+    assert!(supervisor.stop().await.success());
+}
+
+#[tokio::test]
+async fn an_extension_that_hung_up_is_said_and_the_collector_runs_on() {
+    let (server, host, supervisor, what) = says("hang_up", "supervisor:contact").await;
+    assert!(what.contains("has said nothing for 15 s"), "{what}");
+    assert!(alive(host.collector_pid()));
+    server.until("it is as healthy as it said", Known::healthy).await;
+    assert!(supervisor.stop().await.success());
+}
+
+#[tokio::test]
+async fn f_109_two_configs_in_a_row_before_a_slow_collector_was_heard_from_kill_nothing() {
+    let server = Server::start().await;
+    let host = Host::new(&server.endpoint, &fake_collector()).fake("late_listen=2s");
+    let supervisor = host.start();
+    server.until("the agent is there", |known| known.connected).await;
+    server.offer(&config("a.yaml", NOPS)).await;
+    let last = config("b.yaml", NOPS);
+    let status = server.push(&last).await;
+    assert_eq!(status.status, APPLIED, "{status:?}");
+    server.until("it is healthy", Known::healthy).await;
+    let events = host.events();
+    let first = |what: &str| events.iter().position(|event| event.contains(what));
+    assert!(first("SIGHUP").is_none_or(|hup| first("ready").is_some_and(|ready| ready < hup)), "{events:?}");
+    assert!(!host.log().contains("killed by SIGHUP"), "{}", host.log());
+    assert!(supervisor.stop().await.success());
 }

@@ -115,6 +115,7 @@ impl Driver {
         self.watches += 1;
         collector.watch(&prepared.contact, generation, self.watches, self.probes.0.clone());
         self.collector = Some(collector);
+        self.expect_word(Some(&prepared.contact));
         Ok(())
     }
 
@@ -149,6 +150,7 @@ impl Driver {
 
     pub(super) async fn bury(&mut self, exit: Exit) {
         let Some(collector) = self.collector.take() else { return };
+        self.expect_word(None);
         let generation = self.generation;
         let Epitaph { how, blame, snippet } = collector.epitaph(exit).await;
         tracing::info!(%exit, "the Collector ended");

@@ -33,6 +33,8 @@ pub(super) enum Happening {
     Timer,
     /// What could not be written is tried again.
     SaveAgain,
+    /// A Collector that runs is not as it should be, or is again.
+    LookAround,
     /// The watchdog wants to hear from the main loop.
     SignOfLife,
 }
@@ -53,6 +55,7 @@ impl Driver {
             Happening::Reread(found) => self.reload_found(found),
             Happening::Timer => self.parts.machine.handle_timeout(clock::boottime()),
             Happening::SaveAgain => self.save_again(),
+            Happening::LookAround => self.look_around(),
             Happening::SignOfLife => self.announcer.alive(),
         }
     }
@@ -74,6 +77,9 @@ impl Driver {
     fn heard(&mut self, Heard { generation, session, word }: Heard) {
         if generation != self.generation {
             return;
+        }
+        if !matches!(word, Word::Gone { .. } | Word::Silent { .. }) {
+            self.word_came();
         }
         match word {
             Word::Health(health) => {
@@ -98,6 +104,7 @@ impl Driver {
             }
             Word::Gone { goodbye } => {
                 tracing::debug!(goodbye, "the Collector's opamp extension hung up");
+                self.expect_another_word();
             }
         }
     }

@@ -16,6 +16,7 @@
 //! - `instruments`: numbers and spans of what happens
 //! - `offers`: what the server wants to be run
 //! - `reload`: another `supervisor.yaml`; `way_back`: from one that the Collector does not do with
+//! - `vigil`: a Collector that runs and is silent, or keeps changing its health
 //! - `process`: the running Collector: its output, its end, its watch
 //! - `requests`: what administrators on this host ask for; `askers`: those who wait for a reload
 //!
@@ -33,6 +34,7 @@ mod process;
 mod reload;
 mod requests;
 mod telling;
+mod vigil;
 mod way_back;
 
 use std::{path::PathBuf, time::Duration};
@@ -49,6 +51,7 @@ use instruments::UnderWay;
 use keeping::Unsaved;
 use process::Collector;
 pub(super) use reload::Reloads;
+use vigil::Vigil;
 use way_back::Before;
 
 use super::{
@@ -146,6 +149,7 @@ pub(super) struct Driver {
     suspended: Duration,
     /// Grows with each life of a config that is watched from here.
     watches: u64,
+    vigil: Vigil,
 }
 
 impl Driver {
@@ -177,6 +181,7 @@ impl Driver {
             unsaved: None,
             suspended: clock::suspended(),
             watches: 0,
+            vigil: Vigil::default(),
         }
     }
 
@@ -238,6 +243,7 @@ impl Driver {
             happening = self.parts.reloads.next() => happening,
             () = timer => Happening::Timer,
             () = save_again => Happening::SaveAgain,
+            () = self.vigil.due() => Happening::LookAround,
             () = self.announcer.due() => Happening::SignOfLife,
         }
     }

@@ -59,6 +59,7 @@ impl Driver {
     }
 
     pub(super) fn report_health(&mut self) {
+        self.count_change(self.health.tree().healthy);
         let mut tree = self.health.tree();
         self.measure_health(tree.healthy);
         tree.last_error = self.with_last_words(tree.last_error);
