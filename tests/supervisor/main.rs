@@ -19,6 +19,7 @@ mod real;
 mod reload;
 mod remote_config;
 mod sandbox;
+mod secrets;
 mod systemd;
 mod telemetry;
 mod tls;

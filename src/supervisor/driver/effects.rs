@@ -17,7 +17,7 @@ use crate::{
             Blame, CheckToken, ConfigHash, Effect, Generation, Input, Layers, Mode, ProcessState, Running,
             Verdict,
         },
-        mask::{Mask, printable},
+        mask::printable,
     },
     wire::proto::{AgentConfigMap, AgentConfigObject, EffectiveConfig},
 };
@@ -157,7 +157,7 @@ impl Driver {
         if let Err(error) = self.parts.journal.forget_process() {
             tracing::debug!(%error, "the process stays written down");
         }
-        let mask = Mask::of(&self.parts.config);
+        let mask = self.mask();
         let (how, snippet) = (mask.text(&how), printable(&mask.text(&snippet)));
         self.last_words = (!snippet.is_empty()).then(|| (how.clone(), snippet));
         self.tell(Input::Exited { generation, how, blame });

@@ -13,7 +13,7 @@ use crate::{
         record,
         reload::{Cause, Found},
     },
-    transport::client::{Notice, Update},
+    transport::client::Notice,
     wire::proto::AvailableComponents,
 };
 
@@ -96,7 +96,7 @@ impl Driver {
                 self.said = Some(description);
                 self.describe();
             }
-            Word::EffectiveConfig(config) => self.parts.client.update(Update::EffectiveConfig(config)),
+            Word::EffectiveConfig(config) => self.report_effective_config(config),
             Word::Components(components) => self.learn_components(&components),
             Word::Silent { why } => {
                 tracing::error!("the Collector {why}; it is stopped and started again");

@@ -37,6 +37,7 @@ impl Driver {
 
     /// Durable first, said second.
     pub(super) fn status(&mut self, config: &ConfigHash, outcome: Outcome) {
+        let outcome = self.masked(outcome);
         let outcome = match outcome {
             Outcome::Failed(why) => Outcome::Failed(self.with_last_words(why)),
             Outcome::PutOff(why) => Outcome::PutOff(self.with_last_words(why)),
@@ -63,6 +64,15 @@ impl Driver {
             self.tidy();
         }
         self.report_status();
+    }
+
+    /// Reasons quote configs and what the Collector printed.
+    fn masked(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Failed(why) => Outcome::Failed(self.mask().text(&why)),
+            Outcome::PutOff(why) => Outcome::PutOff(self.mask().text(&why)),
+            Outcome::Applying | Outcome::Applied => outcome,
+        }
     }
 
     pub(super) fn committed(&mut self, config: &ConfigHash) {

@@ -2,8 +2,13 @@
 
 use super::{Driver, Parts};
 use crate::{
-    supervisor::{agent, healthcheck::Seen, mask::Mask},
+    supervisor::{
+        agent,
+        healthcheck::Seen,
+        mask::{Mask, yaml},
+    },
     transport::client::Update,
+    wire::proto::EffectiveConfig,
 };
 
 impl Driver {
@@ -64,5 +69,29 @@ impl Driver {
         self.measure_health(tree.healthy);
         tree.last_error = self.with_last_words(tree.last_error);
         self.parts.client.update(Update::Health(tree));
+    }
+
+    /// The secrets that texts about the Collector may hold: of `supervisor.yaml`, and of the layers that run or
+    /// are being tried.
+    pub(super) fn mask(&self) -> Mask {
+        let mut mask = Mask::of(&self.parts.config);
+        for prepared in self.current.iter().chain(&self.candidate) {
+            for file in &prepared.composed.files {
+                mask.know_yaml(&String::from_utf8_lossy(&file.contents));
+            }
+        }
+        mask
+    }
+
+    /// What the Collector runs with, without the secrets in it: those that it hides itself are some of them.
+    pub(super) fn report_effective_config(&self, mut config: EffectiveConfig) {
+        let mask = Mask::of(&self.parts.config);
+        let objects = config.config_map.iter_mut().flat_map(|map| map.config_map.values_mut());
+        for object in objects {
+            if let Ok(text) = std::str::from_utf8(&object.body) {
+                object.body = mask.text(&yaml(text)).into_bytes();
+            }
+        }
+        self.parts.client.update(Update::EffectiveConfig(config));
     }
 }

@@ -36,10 +36,6 @@ impl Mask {
         for export in batched.chain(exports.metrics.iter().map(|reader| &reader.export)) {
             export.headers.iter().for_each(|(_, value)| mask.add(value));
         }
-        let exports = &config.telemetry.exports;
-        let batched = exports.logs.iter().chain(&exports.spans).map(|one| &one.export);
-        let exported = batched.chain(exports.metrics.iter().map(|one| &one.export));
-        exported.flat_map(|export| &export.headers).for_each(|(_, value)| mask.add(value));
         if let Some(healthcheck) = &config.healthcheck {
             healthcheck.response_headers.iter().for_each(|(_, value)| mask.add(value));
         }
