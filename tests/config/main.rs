@@ -4,6 +4,7 @@ mod defaults;
 mod expansion;
 mod loading;
 mod samples;
+mod schema;
 mod secrets;
 mod support;
 mod values;

@@ -5,7 +5,7 @@
 //! (values, defaults, the rules of single keys). All problems are collected, not only the first.
 //!
 //! It opens no socket, starts nothing and logs nothing: [`load`] hands its [`Notice`]s to the caller, which is
-//! `bin` at start. To add a key: a row in `keys`, a field in `model`, a line in `decode`, a line in
+//! `bin` at start. To add a key: a row in `keys` and in `schema::texts`, a field in `model`, a line in `decode`, a line in
 //! `tests/config/samples/every-key.yaml`.
 
 mod context;
@@ -18,6 +18,7 @@ mod export;
 mod keys;
 mod model;
 mod nearest;
+mod schema;
 mod secret;
 mod storage;
 mod walk;
@@ -37,6 +38,7 @@ pub use model::{
     LogEncoding, LogLevel, LogOutput, LogsConfig, Pem, PemKey, SandboxConfig, ServerConfig, ServerTlsConfig,
     StorageConfig, SupervisorConfig, TelemetryConfig, TlsConfig, TlsIdentity, TlsVersion,
 };
+pub use schema::schema;
 pub use secret::Secret;
 pub use storage::storage_directory;
 

@@ -217,8 +217,7 @@ fn compose(
         instance_uid: stored.unwrap_or_else(|| InstanceUid::v7(clock::wall_millis(), [0; 10])),
         contact: outfit.contact.clone(),
         idle: outfit.idle,
-        // The extension's own key says nothing about a config.
-        describe_resource: false,
+        describe_resource: outfit.describe_resource,
     };
     let layers = remote.iter().map(|(label, body)| RemoteLayer { label, body });
     compose_layers(&host, &layers.collect::<Vec<_>>())
