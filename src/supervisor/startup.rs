@@ -19,7 +19,7 @@ use super::{
     driver::{Driver, Parts, Reloads},
     healthcheck::{self, HealthcheckError, Seen, Serving},
     host_key::host_key,
-    journal::{Journal, JournalError, Opened, State},
+    journal::{ConfigState, Journal, JournalError, Opened, State},
     legacy::Legacy,
     live::Live,
     local::Endpoint,
@@ -251,6 +251,19 @@ impl Start {
     }
 }
 
+/// Before this is on disk, nothing else is done with the state: a crash in between costs nothing.
+fn take_over_once(
+    legacy: Option<Legacy>,
+    journal: &mut Journal,
+    state: &mut State,
+) -> Result<(), JournalError> {
+    let lived = state.config != ConfigState::default();
+    match legacy {
+        Some(legacy) if !state.legacy_sought && !lived => legacy.take_over(journal, state),
+        _ => Ok(()),
+    }
+}
+
 /// Opens the journal; at the first start, what the established supervisor left is taken over.
 fn open_journal(storage: &Path, config: &SupervisorConfig) -> Result<(Journal, State), StartError> {
     let legacy = Legacy::find(storage);
@@ -265,9 +278,7 @@ fn open_journal(storage: &Path, config: &SupervisorConfig) -> Result<(Journal, S
     for lost in record::forget_lost(&mut state, |hash| journal.configs.is_stored(hash)) {
         tracing::warn!(config = %lost, "the body of this config is lost; the server is asked for it again");
     }
-    if let Some(legacy) = legacy {
-        legacy.take_over(&mut journal, &mut state)?;
-    }
+    take_over_once(legacy, &mut journal, &mut state)?;
     forget_forbidden(&journal, &mut state, config);
     Ok((journal, state))
 }

@@ -23,6 +23,9 @@ pub struct State {
     /// Offers are held, as a person on the host wants it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+    /// What the established supervisor left was looked for: from then on, this is the truth.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub legacy_sought: bool,
     /// What was learnt of the binary, once per binary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentRecord>,
@@ -39,6 +42,7 @@ impl State {
             config: ConfigState::default(),
             quarantine: Vec::new(),
             paused: false,
+            legacy_sought: false,
             agent: None,
             rest: Map::new(),
         }

@@ -23,8 +23,6 @@ use crate::wire::{
 const STATE: &str = "persistent_state.yaml";
 const CONFIG: &str = "last_recv_remote_config.dat";
 const TELEMETRY: &str = "last_recv_own_telemetry_config.dat";
-/// Files of this supervisor: where one is, there is nothing to take over any more.
-const OURS: [&str; 2] = ["state.json", "state.json.bak"];
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -55,10 +53,8 @@ struct Status {
 }
 
 impl Legacy {
-    /// Looks once: where this supervisor has been, its own journal is the truth.
     pub(super) fn find(storage: &Path) -> Option<Self> {
-        let been_here = OURS.iter().any(|name| storage.join(name).exists());
-        if been_here || !storage.join(STATE).exists() {
+        if !storage.join(STATE).exists() {
             return None;
         }
         let mut found = Self::default();
@@ -111,6 +107,7 @@ impl Legacy {
         for note in &self.notes {
             tracing::warn!("{note}");
         }
+        state.legacy_sought = true;
         if let Some(config) = &self.config {
             let hash = ConfigHash(config.config_hash.clone());
             journal.configs.store(&hash, &config.encode_to_vec())?;
@@ -191,12 +188,21 @@ mod tests {
     }
 
     #[test]
+    fn a_crash_before_the_move_is_on_disk_costs_nothing() {
+        let dir = left_behind("status: 1");
+        // The journal was made, and then the power went.
+        let found = Legacy::find(dir.path()).unwrap();
+        Journal::open(dir.path(), found.instance_uid.unwrap()).unwrap();
+        assert_eq!(taken_over(dir.path()).config.live, Some(ConfigHash(vec![0xaa, 0xbb])));
+    }
+
+    #[test]
     fn identity_and_an_applied_config_survive_the_move() {
         let dir = left_behind("status: 1");
         let state = taken_over(dir.path());
         assert_eq!(state.instance_uid.to_string(), UID);
         assert_eq!(state.config.live, Some(ConfigHash(vec![0xaa, 0xbb])));
-        assert!(Legacy::find(dir.path()).is_none(), "it happens once");
+        assert!(state.legacy_sought, "it happens once");
     }
 
     #[test]
