@@ -62,7 +62,7 @@ async fn f_42_a_host_config_that_does_not_run_leads_to_safe_mode_and_out_of_it_o
 }
 
 #[tokio::test]
-async fn f_71_in_safe_mode_a_pushed_config_is_tried_and_a_good_one_ends_it() {
+async fn f_42_f_71_in_safe_mode_a_pushed_config_is_tried_and_a_good_one_ends_it() {
     let server = Server::start().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let local = format!(
