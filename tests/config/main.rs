@@ -10,3 +10,4 @@ mod support;
 mod values;
 mod wrong;
 mod wrong_exports;
+mod wrong_shapes;
