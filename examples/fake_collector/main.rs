@@ -22,6 +22,7 @@
 //! | `never_healthy`, `no_connect` | stays unhealthy; never dials OpAMP |
 //! | `no_extension` | built without the opamp extension |
 //! | `fork_child[=ADDR]` | leaves a grandchild in its group that ignores SIGTERM and holds the address |
+//! | `fork_bomb` | starts such grandchildren and takes what room there is for more, up to 300 |
 //! | `flood` | writes to stdout as fast as it can |
 //! | `oom[=MiB]` | takes that much memory (256), then dies as Go does when there is no more |
 //! | `hang_validate` | `validate` never ends |

@@ -152,6 +152,23 @@ fn misbehave(switches: &Switches) {
         event(&format!("forked {}", child.id()));
         thread::spawn(move || child.wait());
     }
+    if switches.has("fork_bomb") {
+        thread::spawn(|| {
+            let mut held = process::Command::new(env::current_exe().expect("the path of this program"));
+            held.arg("hold").stdin(process::Stdio::null()).stdout(process::Stdio::null());
+            let (mut count, mut told) = (0, false);
+            while count < 300 {
+                match held.spawn() {
+                    Ok(_) => count += 1,
+                    Err(_) if told => thread::sleep(Duration::from_millis(1)),
+                    Err(error) => {
+                        event(&format!("no more than {count}: {error}"));
+                        told = true;
+                    }
+                }
+            }
+        });
+    }
     if switches.has("flood") {
         thread::spawn(|| {
             use std::io::Write;

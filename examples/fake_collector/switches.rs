@@ -14,6 +14,7 @@ const KNOWN: &[&str] = &[
     "no_connect",
     "hang_up",
     "no_extension",
+    "fork_bomb",
     "fork_child",
     "flood",
     "oom",

@@ -11,11 +11,12 @@ use super::reason;
 const PLAIN_LINES: usize = 5;
 
 /// Words of the operating system for trouble that is not the config's.
-const OF_HOST: [&str; 7] = [
+const OF_HOST: [&str; 8] = [
     "address already in use",
     "no space left on device",
     "too many open files",
     "cannot allocate memory",
+    "out of memory",
     "resource temporarily unavailable",
     "no such file or directory",
     "permission denied",

@@ -2,6 +2,7 @@
 //!
 //! - [`child`]: one child in a process group of its own; its end is never lost, its pid never reused
 //! - [`run`]: a short command with a deadline and bounded output (`validate`, `components`)
+//! - [`oom`]: whether the kernel killed for want of memory
 //! - [`orphan`]: what to write down of a child, and how to end what a killed supervisor left behind
 //! - [`reaper`]: duties of PID 1 and of a subreaper
 //! - [`output`]: pipes drained always; ring of last words, rotating file
@@ -20,6 +21,7 @@ pub mod clock;
 pub mod fs;
 pub mod host;
 pub mod lock;
+pub mod oom;
 pub mod orphan;
 pub mod output;
 mod pidfd;

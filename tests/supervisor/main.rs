@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_offers;
 mod commands;
 mod defects;
+mod exhaustion;
 mod fence;
 mod harness;
 mod healthcheck;

@@ -17,6 +17,7 @@ use crate::{
     },
     os::{
         child::{Child, Exit, Signal, SpawnError, Spawned, Spec},
+        oom::OomCount,
         orphan::ProcessFacts,
         output::{RotatingFile, Sink, Tail, pump},
     },
@@ -33,6 +34,8 @@ use crate::{
 const LAST_WORDS: usize = 16 * 1024;
 /// How long the end of the output is waited for after the end of the process.
 const DRAIN_WITHIN: Duration = Duration::from_millis(100);
+/// What the kernel did, and did not say.
+const OUT_OF_MEMORY: &str = "out of memory (by the kernel, at the limit of its control group or of the host)";
 /// Between probes: while waiting for the first good answer, and afterwards.
 const PROBE_FAST: Duration = Duration::from_millis(20);
 const PROBE_SLOW: Duration = Duration::from_secs(5);
@@ -60,11 +63,13 @@ pub(super) struct Collector {
     snippet: usize,
     pump: JoinHandle<()>,
     watch: Option<JoinHandle<()>>,
+    out_of_memory: Option<OomCount>,
 }
 
 impl Collector {
     pub(super) fn start(spec: &Spec, output: Output<'_>, snippet: usize) -> Result<Self, SpawnError> {
         let Spawned { child, stdout, stderr } = Child::spawn(spec)?;
+        let out_of_memory = OomCount::of(child.pid());
         let tail = Tail::of(snippet);
         let mut sink = match output {
             Output::File(path) => Sink::File(RotatingFile::new(path)),
@@ -75,7 +80,7 @@ impl Collector {
             let pumped = pump(stdout, stderr, &into, &mut sink).await;
             tracing::debug!(?pumped, "the Collector's output ended");
         });
-        Ok(Self { child, tail, snippet, pump, watch: None })
+        Ok(Self { child, tail, snippet, pump, watch: None, out_of_memory })
     }
 
     pub(super) const fn pid(&self) -> i32 {
@@ -120,6 +125,10 @@ impl Collector {
             Exit::Signal { .. } => death::stated_cause(&words),
         };
         let snippet = self.tail.last(self.snippet);
+        let killed = matches!(exit, Exit::Signal { number: libc::SIGKILL, .. });
+        if killed && self.out_of_memory.as_ref().is_some_and(OomCount::has_grown) {
+            return Epitaph { how: format!("{exit}: {OUT_OF_MEMORY}"), blame: Blame::Host, snippet };
+        }
         let Some(cause) = cause.filter(|cause| !cause.is_empty()) else {
             return Epitaph { how: exit.to_string(), blame: blame_without_words(exit), snippet };
         };
