@@ -54,5 +54,7 @@ pub(crate) fn strace(kind: Kind, fault: Fault, n: usize, files: &[String], told:
     if !matches!(kind, Kind::Fork) {
         words.extend(files.iter().flat_map(|file| ["-P".to_owned(), file.clone()]));
     }
+    // A strace that is killed would leave the supervisor running.
+    words.extend(["setpriv", "--pdeathsig", "KILL"].map(str::to_owned));
     words
 }
