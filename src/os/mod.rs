@@ -8,6 +8,7 @@
 //! - [`output`]: pipes drained always; ring of last words, rotating file
 //! - [`fs`]: atomic files and the private directory; [`scratch`]: a directory for a short piece of work
 //! - [`lock`]: one instance per directory
+//! - [`memory`]: giving back what only the start needed
 //! - [`host`], [`clock`], [`signals`]: facts, time and randomness, TERM/INT/HUP; `pidfd`: a process by handle
 //! - [`sandbox`]: what a child gives up: another user, capabilities, rights to files, limits
 //! - [`systemd`]: what a service manager is told; [`socket`]: a Unix socket for this host's administrators
@@ -21,6 +22,7 @@ pub mod clock;
 pub mod fs;
 pub mod host;
 pub mod lock;
+pub mod memory;
 pub mod oom;
 pub mod orphan;
 pub mod output;

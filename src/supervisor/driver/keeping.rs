@@ -79,6 +79,7 @@ impl Driver {
         tracing::info!(%config, "the config has proven itself");
         self.save_or_later();
         self.tidy();
+        self.calm_down();
     }
 
     /// Another config is in force without an offer.

@@ -190,6 +190,7 @@ impl Driver {
         self.introduce();
         self.take_up_unfinished();
         self.announcer.ready();
+        self.calm_down();
         while !self.finished {
             self.perform().await;
             if self.finished {

@@ -3,14 +3,16 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Driver, wall_nanos};
-use crate::supervisor::compose::Contact;
+use crate::{os::memory, supervisor::compose::Contact};
 
 /// How long the extension may take to be heard from: after the start, and after it hung up.
 const FIRST_WORD: Duration = Duration::from_secs(60);
 const NEXT_WORD: Duration = Duration::from_secs(15);
+/// How long after much was done nothing much is expected to be.
+const CALM: Duration = Duration::from_secs(10);
 /// So many changes of health within this time are one thing to say, and not many.
 const FLIPS: usize = 4;
 const WITHIN: Duration = Duration::from_secs(60);
@@ -55,6 +57,14 @@ impl Vigil {
 }
 
 impl Driver {
+    /// A while after much was done, what only that needed is given back.
+    pub(super) fn calm_down(&self) {
+        tokio::spawn(async {
+            sleep(CALM).await;
+            memory::give_back();
+        });
+    }
+
     /// A process was started, or ended.
     pub(super) fn expect_word(&mut self, contact: Option<&Contact>) {
         let expected = matches!(contact, Some(Contact::Extension { .. }));
