@@ -26,6 +26,7 @@ pub mod ws;
 
 #[cfg(feature = "supervisor")]
 pub use error::{DialError, LinkEnd};
+#[cfg(feature = "supervisor")]
 pub use frames::Patience;
 #[cfg(feature = "supervisor")]
 pub use target::{BadHeader, Limits, Target};
