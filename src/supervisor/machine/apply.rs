@@ -38,6 +38,16 @@ pub(super) enum Proof {
     SessionAfter(u64),
 }
 
+impl Proof {
+    /// Whether a word of this life of this process is one that proves something.
+    pub(super) fn counts(self, generation: Generation, session: u64) -> bool {
+        match self {
+            Self::Process(process) => process == generation,
+            Self::SessionAfter(before) => session > before,
+        }
+    }
+}
+
 /// How a config is switched to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Switch {
@@ -250,11 +260,7 @@ impl Machine {
         let Apply::Proving { config, proof, baseline, last_word, .. } = &mut self.apply else {
             return self.lives_on(&condition, now);
         };
-        let counts = match proof {
-            Proof::Process(process) => *process == generation,
-            Proof::SessionAfter(before) => session > *before,
-        };
-        if !counts {
+        if !proof.counts(generation, session) {
             return;
         }
         if !condition.is_no_worse_than(baseline) {

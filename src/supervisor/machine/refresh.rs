@@ -126,11 +126,7 @@ impl Machine {
         else {
             return;
         };
-        let counts = match proof {
-            Proof::Process(process) => *process == generation,
-            Proof::SessionAfter(before) => session > *before,
-        };
-        if !counts {
+        if !proof.counts(generation, session) {
             return;
         }
         if !condition.is_no_worse_than(baseline) {
