@@ -25,6 +25,9 @@ use crate::{
 /// What stands before the end of a Collector's output.
 const TAIL: &str = "\nCollector log tail:\n";
 
+const UNREACHED: &str =
+    "the server was never reached: the Collector runs agent.startup_fallback_configs until it is";
+
 impl Driver {
     pub(super) async fn perform(&mut self) {
         while let Some(effect) = self.parts.machine.poll_effect() {
@@ -194,13 +197,13 @@ impl Driver {
     fn mode(&mut self, mode: Mode) {
         match &mode {
             Mode::Normal => tracing::info!("the Collector runs what it should again"),
-            Mode::Unreached => tracing::warn!(
-                "the server was never reached: the Collector runs agent.startup_fallback_configs until it is"
-            ),
+            Mode::Unreached => tracing::warn!("{UNREACHED}"),
             Mode::Safe { why } => {
                 tracing::error!("safe mode, the last good config is tried again each minute: {why}")
             }
         }
+        let unreached = (mode == Mode::Unreached).then(|| UNREACHED.to_owned());
+        self.health.remark("fallback", unreached, wall_nanos());
         self.health.mode(mode);
         self.report_health();
     }
