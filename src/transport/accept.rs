@@ -7,6 +7,7 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,10 +21,7 @@ use tokio_tungstenite::{
     tungstenite::{
         Error,
         handshake::server::{ErrorResponse, Request, Response},
-        http::{
-            StatusCode,
-            header::{AUTHORIZATION, HeaderValue, ORIGIN},
-        },
+        http::{StatusCode, header::ORIGIN},
     },
 };
 
@@ -58,7 +56,7 @@ pub enum AcceptError {
 pub struct Listener {
     listener: TcpListener,
     address: SocketAddr,
-    authorization: Option<HeaderValue>,
+    token: Option<Arc<str>>,
     handshakes: JoinSet<Result<AgentLink, AcceptError>>,
 }
 
@@ -67,13 +65,14 @@ impl Listener {
     pub async fn bind(port: u16) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, authorization: None, handshakes: JoinSet::new() })
+        Ok(Self { listener, address, token: None, handshakes: JoinSet::new() })
     }
 
-    /// Serves only agents whose `Authorization` header has this value; others are answered 401.
+    /// Serves only agents that dial the [`endpoint`](Self::endpoint), of which this is a part from now on; others
+    /// are answered 401. In the URL, because every agent can carry it there.
     #[must_use]
-    pub fn requiring(mut self, authorization: HeaderValue) -> Self {
-        self.authorization = Some(authorization);
+    pub fn requiring(mut self, token: &str) -> Self {
+        self.token = Some(token.into());
         self
     }
 
@@ -86,7 +85,8 @@ impl Listener {
     /// What an agent dials.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("ws://{}{DEFAULT_PATH}", self.address)
+        let query = self.token.as_ref().map(|token| format!("?{}", query(token))).unwrap_or_default();
+        format!("ws://{}{DEFAULT_PATH}{query}", self.address)
     }
 
     /// The next agent, or why a connection did not become one. May be cancelled and called again.
@@ -100,7 +100,7 @@ impl Listener {
                 taken = self.listener.accept(), if self.handshakes.len() < HANDSHAKES => {
                     match taken {
                         Ok((stream, peer)) => {
-                            self.handshakes.spawn(handshake(stream, peer, self.authorization.clone()));
+                            self.handshakes.spawn(handshake(stream, peer, self.token.clone()));
                         }
                         Err(error) => {
                             sleep(AFTER_FAILURE).await;
@@ -116,13 +116,13 @@ impl Listener {
 async fn handshake(
     stream: TcpStream,
     peer: SocketAddr,
-    authorization: Option<HeaderValue>,
+    token: Option<Arc<str>>,
 ) -> Result<AgentLink, AcceptError> {
     stream.set_nodelay(true).map_err(AcceptError::Accept)?;
     let limits = Limits::default();
     let stream: Box<dyn Io> = Box::new(stream);
     #[allow(clippy::result_large_err, reason = "the signature is the library's")]
-    let admit = |request: &Request, response: Response| match refusal(request, authorization.as_ref()) {
+    let admit = |request: &Request, response: Response| match refusal(request, token.as_deref()) {
         None => Ok(response),
         Some(status) => {
             let mut answer = ErrorResponse::new(None);
@@ -138,15 +138,19 @@ async fn handshake(
     }
 }
 
-fn refusal(request: &Request, authorization: Option<&HeaderValue>) -> Option<StatusCode> {
+fn query(token: &str) -> String {
+    format!("token={token}")
+}
+
+fn refusal(request: &Request, token: Option<&str>) -> Option<StatusCode> {
     if request.uri().path() != DEFAULT_PATH {
         return Some(StatusCode::NOT_FOUND);
     }
     if request.headers().contains_key(ORIGIN) {
         return Some(StatusCode::FORBIDDEN);
     }
-    let wanted = authorization.is_some() && request.headers().get(AUTHORIZATION) != authorization;
-    wanted.then_some(StatusCode::UNAUTHORIZED)
+    let refused = token.is_some_and(|token| request.uri().query() != Some(&query(token)));
+    refused.then_some(StatusCode::UNAUTHORIZED)
 }
 
 /// A connection from an agent.

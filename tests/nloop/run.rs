@@ -110,7 +110,7 @@ fn files(host: &Host, offer: &AgentRemoteConfig) -> Vec<String> {
         ("", &["state.json", "state.json.bak"][..]),
         (&stored, &["offer.pb"]),
         ("live", &["00-own-telemetry.yaml", "02-remote-0.yaml", "99-overlay.yaml"]),
-        ("run", &["agent.json", "local-port"]),
+        ("run", &["agent.json", "local-port", "local-token"]),
         ("logs", &["agent.log"]),
         ("staging", &[]),
     ] {

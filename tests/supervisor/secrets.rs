@@ -23,6 +23,8 @@ async fn f_105_the_effective_config_shows_no_secret_that_the_collector_was_given
     for secret in ["hunter2-and-more", "pass-in-url", "tenant-token-1"] {
         assert!(!known.effective().contains(secret), "{secret} in {}", known.effective());
     }
+    let token = std::fs::read_to_string(host.state().join("run/local-token")).unwrap();
+    assert!(!known.effective().contains(&token), "the Collector's way in is nobody else's");
     assert!(known.effective().contains("127.0.0.1:1"), "the rest is there: {}", known.effective());
     assert!(supervisor.stop().await.success());
 }

@@ -18,7 +18,8 @@ use crate::peer::{LIMIT, reply, soon};
 
 fn port(listener: &Listener) -> u16 {
     let endpoint = listener.endpoint();
-    endpoint.strip_prefix("ws://127.0.0.1:").unwrap().strip_suffix("/v1/opamp").unwrap().parse().unwrap()
+    let (port, _) = endpoint.strip_prefix("ws://127.0.0.1:").unwrap().split_once("/v1/opamp").unwrap();
+    port.parse().unwrap()
 }
 
 type Client = tokio_tungstenite::WebSocketStream<TcpStream>;
@@ -90,15 +91,22 @@ async fn another_path_is_not_found() {
 
 #[tokio::test]
 async fn a_token_is_asked_for_when_there_is_one() {
-    let token = HeaderValue::from_static("Bearer t0ken");
-    let mut listener = Listener::bind(0).await.unwrap().requiring(token.clone());
-    let without = request(&listener);
-    assert_eq!(status(dial(&mut listener, without).await.0), 401);
-    let mut wrong = request(&listener);
-    wrong.headers_mut().insert("Authorization", HeaderValue::from_static("Bearer other"));
-    assert_eq!(status(dial(&mut listener, wrong).await.0), 401);
-    let mut right = request(&listener);
-    right.headers_mut().insert("Authorization", token);
+    let mut listener = Listener::bind(0).await.unwrap().requiring("t0ken");
+    let right = listener.endpoint();
+    let bare = right.strip_suffix("?token=t0ken").unwrap();
+    for wrong in [
+        bare.to_owned(),
+        format!("{bare}?token=other"),
+        format!("{bare}?token=t0ken1"),
+        format!("{bare}?token="),
+    ] {
+        assert_eq!(
+            status(dial(&mut listener, wrong.clone().into_client_request().unwrap()).await.0),
+            401,
+            "{wrong}"
+        );
+    }
+    let right = right.into_client_request().unwrap();
     assert!(dial(&mut listener, right).await.1.is_ok());
 }
 

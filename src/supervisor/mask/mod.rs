@@ -105,7 +105,7 @@ fn stars(secret: &str) -> String {
     secret.chars().map(|c| if c.is_whitespace() { c } else { '*' }).collect()
 }
 
-/// What stands before the host in `scheme://user:password@host`.
+/// What stands before the host in `scheme://user:password@host`, and after `token=` in the rest.
 fn url_passwords(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     for (at, separator) in text.match_indices("://") {
@@ -116,7 +116,16 @@ fn url_passwords(text: &str) -> Vec<Range<usize>> {
         if let Some(host) = authority.rfind('@') {
             found.push(start..start + host);
         }
+        let url_end = after.find(|c: char| c.is_whitespace() || "\"'`,<>".contains(c)).unwrap_or(after.len());
+        let query = after[..url_end].find("token=").map(|at| start + at + "token=".len());
+        if let Some(token) = query {
+            let length = text[token..start + url_end].find('&');
+            found.push(token..length.map_or(start + url_end, |length| token + length));
+        }
     }
+    // A URL within a URL is found twice.
+    found.sort_by_key(|range| range.start);
+    found.dedup();
     found
 }
 
@@ -145,6 +154,13 @@ mod tests {
         assert_eq!(
             mask.text(text),
             "yes: [REDACTED] to https://[REDACTED]@host:1/x?a=b and https://host/@x, 'http://[REDACTED]@h'"
+        );
+        let text =
+            "ws://h/p?token=00ff, \"ws://h/p?a=b&token=00ff&c=d\" and http://h/?to=http://i/?token=00ff";
+        assert_eq!(
+            mask.text(text),
+            "ws://h/p?token=[REDACTED], \"ws://h/p?a=b&token=[REDACTED]&c=d\" and \
+             http://h/?to=http://i/?token=[REDACTED]"
         );
     }
 
