@@ -10,4 +10,5 @@ mod support;
 mod values;
 mod wrong;
 mod wrong_exports;
+mod wrong_restrictions;
 mod wrong_shapes;
