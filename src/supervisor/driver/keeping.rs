@@ -37,10 +37,9 @@ impl Driver {
 
     /// Durable first, said second.
     pub(super) fn status(&mut self, config: &ConfigHash, outcome: Outcome) {
-        let outcome = self.masked(outcome);
         let outcome = match outcome {
-            Outcome::Failed(why) => Outcome::Failed(self.with_last_words(why)),
-            Outcome::PutOff(why) => Outcome::PutOff(self.with_last_words(why)),
+            Outcome::Failed(why) => Outcome::Failed(self.reason(&why)),
+            Outcome::PutOff(why) => Outcome::PutOff(self.reason(&why)),
             Outcome::Applying | Outcome::Applied => outcome,
         };
         // While the host stays as it is, each try ends the same way; that is written and logged once.
@@ -67,12 +66,8 @@ impl Driver {
     }
 
     /// Reasons quote configs and what the Collector printed.
-    fn masked(&self, outcome: Outcome) -> Outcome {
-        match outcome {
-            Outcome::Failed(why) => Outcome::Failed(self.mask().text(&why)),
-            Outcome::PutOff(why) => Outcome::PutOff(self.mask().text(&why)),
-            Outcome::Applying | Outcome::Applied => outcome,
-        }
+    fn reason(&self, why: &str) -> String {
+        self.with_last_words(self.mask().text(why))
     }
 
     pub(super) fn committed(&mut self, config: &ConfigHash) {

@@ -37,9 +37,6 @@ impl Vigil {
 
     /// How often the health changed lately, if that is often.
     fn flapping(&mut self, now: Instant) -> Option<usize> {
-        while self.flips.back().is_some_and(|last| *last + WITHIN <= now) {
-            self.flips.clear();
-        }
         while self.flips.front().is_some_and(|first| *first + WITHIN <= now) {
             self.flips.pop_front();
         }
@@ -80,9 +77,8 @@ impl Driver {
     }
 
     pub(super) fn word_came(&mut self) {
-        if self.vigil.word_due.take().is_some() {
-            self.health.remark("contact", None, wall_nanos());
-        }
+        self.vigil.word_due = None;
+        self.health.remark("contact", None, wall_nanos());
     }
 
     /// The health is about to be reported.
