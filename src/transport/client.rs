@@ -29,7 +29,7 @@ use crate::{
         AgentCaps,
         proto::{
             AgentDescription, AgentToServer, AvailableComponents, ComponentHealth, ConnectionSettingsStatus,
-            CustomCapabilities, EffectiveConfig, PackageStatuses, RemoteConfigStatus,
+            CustomCapabilities, CustomMessage, EffectiveConfig, PackageStatuses, RemoteConfigStatus,
         },
     },
 };
@@ -84,6 +84,9 @@ struct Wishes {
     heartbeat: Option<Duration>,
     capabilities: Option<AgentCaps>,
     target: Option<Target>,
+    custom: Vec<CustomMessage>,
+    csr_pem: Option<String>,
+    uid: bool,
     stop: bool,
 }
 
@@ -119,6 +122,24 @@ impl ClientHandle {
     /// Changes what the agent can do; the server is told.
     pub fn set_capabilities(&self, capabilities: AgentCaps) {
         self.shared.wishes().capabilities = Some(capabilities);
+        self.shared.wake.notify_one();
+    }
+
+    /// Sends a custom message, or tells [`Event::NotSent`] why not.
+    pub fn send_custom(&self, message: CustomMessage) {
+        self.shared.wishes().custom.push(message);
+        self.shared.wake.notify_one();
+    }
+
+    /// Asks for a client certificate with a CSR, or tells [`Event::NoRequests`].
+    pub fn request_certificate(&self, csr_pem: String) {
+        self.shared.wishes().csr_pem = Some(csr_pem);
+        self.shared.wake.notify_one();
+    }
+
+    /// Asks the server to choose another uid.
+    pub fn request_uid(&self) {
+        self.shared.wishes().uid = true;
         self.shared.wake.notify_one();
     }
 
@@ -174,7 +195,7 @@ struct Shell {
 impl Shell {
     async fn run(mut self) {
         loop {
-            self.take_wishes();
+            self.take_wishes().await;
             while let Some(effect) = self.client.poll_effect((self.clock)()) {
                 self.perform(effect).await;
             }
@@ -185,7 +206,7 @@ impl Shell {
         }
     }
 
-    fn take_wishes(&mut self) {
+    async fn take_wishes(&mut self) {
         let wishes = std::mem::take(&mut *self.shared.wishes());
         for update in wishes.updates {
             match update {
@@ -208,6 +229,17 @@ impl Shell {
         if let Some(target) = wishes.target {
             self.client.redirect(target.link(), (self.clock)());
             self.target = target;
+        }
+        for message in wishes.custom {
+            if let Err(refused) = self.client.send_custom(message) {
+                self.tell(Notice::Event(Event::NotSent(refused))).await;
+            }
+        }
+        if let Some(Err(refused)) = wishes.csr_pem.map(|csr| self.client.request_certificate(csr)) {
+            self.tell(Notice::Event(Event::NoRequests(refused))).await;
+        }
+        if wishes.uid {
+            self.client.request_uid();
         }
         if wishes.stop {
             self.client.shutdown((self.clock)());

@@ -19,7 +19,7 @@ mod error;
 mod frames;
 #[cfg(feature = "supervisor")]
 pub mod http;
-#[cfg(feature = "supervisor")]
+#[cfg(any(feature = "supervisor", feature = "server"))]
 pub mod tls;
 #[cfg(feature = "supervisor")]
 pub mod ws;

@@ -185,6 +185,7 @@ impl Server {
             remote_config: self.wanted.as_ref(),
             new_instance_uid: self.new_uid,
             components: Some(&self.catalogue),
+            ..Default::default()
         };
         let mut reply = live.session.reply(view, &desired);
         if std::mem::take(&mut self.repeat_offer) {
@@ -215,8 +216,11 @@ impl Server {
         if self.link == Link::Http {
             return Ok(None);
         }
-        let desired =
-            Desired { remote_config: self.wanted.as_ref(), new_instance_uid: self.new_uid, components: None };
+        let desired = Desired {
+            remote_config: self.wanted.as_ref(),
+            new_instance_uid: self.new_uid,
+            ..Default::default()
+        };
         let Some(message) = live.session.push(view, &desired) else { return Ok(None) };
         if let Some(config) = &message.remote_config {
             live.rules.offers(&config.config_hash, None)?;

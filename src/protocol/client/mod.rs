@@ -22,24 +22,29 @@
 //! as unsent.
 //!
 //! - `receive`: what a reply of the server means
+//! - `setters`: the parts of the agent's state; `asks`: custom messages, certificate requests, another uid
 
+mod asks;
 mod receive;
+mod setters;
 #[cfg(test)]
 mod tests;
 
 use std::{collections::VecDeque, time::Duration};
 
+use asks::Asks;
+pub use asks::NoRequests;
+
 use super::{
     backoff::{Backoff, Retry},
+    custom,
     report::{Parts, Report},
 };
 use crate::wire::{
     AgentCaps, InstanceUid, ServerCaps,
     proto::{
-        AgentCapabilities, AgentDescription, AgentDisconnect, AgentRemoteConfig, AgentToServer,
-        AvailableComponents, ComponentHealth, ConnectionSettingsOffers, ConnectionSettingsStatus,
-        CustomCapabilities, CustomMessage, EffectiveConfig, PackageStatuses, PackagesAvailable,
-        RemoteConfigStatus, ServerErrorResponse,
+        AgentCapabilities, AgentDisconnect, AgentRemoteConfig, AgentToServer, ConnectionSettingsOffers,
+        CustomCapabilities, CustomMessage, PackagesAvailable, ServerErrorResponse,
     },
 };
 
@@ -90,6 +95,10 @@ pub enum Event {
     CustomMessage(CustomMessage),
     /// The server refused the last message; it is not sent again (C-TH-09, C-TH-10).
     Refused(ServerErrorResponse),
+    /// A custom message that this end wanted to send was not.
+    NotSent(custom::Refused),
+    /// A certificate was to be asked for, and this server takes no such requests.
+    NoRequests(NoRequests),
     /// The message was not for this agent, or not acted on, for the reason given.
     Ignored(&'static str),
 }
@@ -121,6 +130,7 @@ pub struct Client {
     /// Something other than a part must be said: a capability change, or the answer to nothing but a greeting.
     speak: bool,
     components_in_full: bool,
+    asks: Asks,
     phase: Phase,
     backoff: Backoff,
     effects: VecDeque<Effect>,
@@ -142,6 +152,7 @@ impl Client {
             unconfirmed: Parts::NONE,
             speak: false,
             components_in_full: false,
+            asks: Asks::default(),
             phase: Phase::Waiting { until: Duration::ZERO },
             backoff: Backoff::new(seed),
             effects: VecDeque::new(),
@@ -270,6 +281,7 @@ impl Client {
         let unsaid = if why == Retry::Unanswered { Parts::ALL } else { self.unconfirmed };
         self.dirty = self.dirty.or(unsaid);
         self.unconfirmed = Parts::NONE;
+        self.ask_again();
         self.phase = Phase::Waiting { until: now + self.backoff.next(why) };
     }
 
@@ -288,6 +300,8 @@ impl Client {
         self.backoff.reset();
         self.former_uid = None;
         self.server_caps = ServerCaps::default();
+        self.asks.peer.clear();
+        self.ask_again();
         self.dirty = Parts::ALL;
         self.unconfirmed = Parts::NONE;
         self.components_in_full = false;
@@ -315,7 +329,7 @@ impl Client {
         }
         let parts = self.to_report();
         let components = self.components_in_full && self.report.available_components.is_some();
-        if parts.is_empty() && !components && !self.speak {
+        if parts.is_empty() && !components && !self.speak && !self.has_asks() {
             return;
         }
         let mut message = self.message(now);
@@ -323,6 +337,7 @@ impl Client {
         if components {
             message.available_components.clone_from(&self.report.available_components);
         }
+        self.ask(&mut message);
         self.components_in_full = false;
         self.speak = false;
         self.dirty = self.dirty.minus(parts);
@@ -352,31 +367,4 @@ impl Client {
             ..AgentToServer::default()
         }
     }
-}
-
-macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident: $field:ident, $part:ident, $type:ty;)*) => {
-        /// The parts of the agent's state. Setting what is already set says nothing (C-SQ-13).
-        impl Client {
-            $($(#[$doc])*
-            pub fn $name(&mut self, value: $type) {
-                if self.report.$field.as_ref() != Some(&value) {
-                    self.report.$field = Some(value);
-                    self.dirty.insert(super::report::Part::$part);
-                }
-            })*
-        }
-    };
-}
-
-setters! {
-    set_description: description, Description, AgentDescription;
-    set_health: health, Health, ComponentHealth;
-    set_effective_config: effective_config, EffectiveConfig, EffectiveConfig;
-    set_remote_config_status: remote_config_status, RemoteConfigStatus, RemoteConfigStatus;
-    set_package_statuses: package_statuses, PackageStatuses, PackageStatuses;
-    set_custom_capabilities: custom_capabilities, CustomCapabilities, CustomCapabilities;
-    /// The whole map with its hash; the hash alone goes out until the server asks for the map (C-AC-04).
-    set_available_components: available_components, AvailableComponents, AvailableComponents;
-    set_connection_settings_status: connection_settings_status, ConnectionSettingsStatus, ConnectionSettingsStatus;
 }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::{Client, Effect, Event, Phase, Retry};
 use crate::{
-    protocol::report::Parts,
+    protocol::{report::Parts, settings},
     wire::{
         InstanceUid, ServerCaps,
         proto::{
-            AgentCapabilities, CommandType, ServerErrorResponse, ServerErrorResponseType, ServerToAgent,
-            ServerToAgentCommand, ServerToAgentFlags, server_error_response::Details,
+            AgentCapabilities, CommandType, ConnectionSettingsOffers, ServerErrorResponse,
+            ServerErrorResponseType, ServerToAgent, ServerToAgentCommand, ServerToAgentFlags,
+            server_error_response::Details,
         },
     },
 };
@@ -36,6 +37,7 @@ impl Client {
             return self.refused(error, now);
         }
         self.unconfirmed = Parts::NONE;
+        self.asked();
         self.backoff.reset();
         if first {
             self.tell(Event::Synced);
@@ -65,12 +67,13 @@ impl Client {
             self.offered(AgentCapabilities::AcceptsRemoteConfig, Event::RemoteConfig(config));
         }
         if let Some(settings) = message.connection_settings {
-            self.tell(Event::ConnectionSettings(Box::new(settings)));
+            self.settings_offered(&settings);
         }
         if let Some(packages) = message.packages_available {
             self.offered(AgentCapabilities::AcceptsPackages, Event::Packages(packages));
         }
         if let Some(capabilities) = message.custom_capabilities {
+            self.asks.peer.clone_from(&capabilities.capabilities);
             self.tell(Event::CustomCapabilities(capabilities));
         }
         if let Some(custom) = message.custom_message {
@@ -84,6 +87,17 @@ impl Client {
             self.tell(event);
         } else {
             self.tell(Event::Ignored("it offers something that this agent does not accept"));
+        }
+    }
+
+    /// Each class of settings belongs to a capability of its own; the classes that this agent does not take are
+    /// left out (C-CP-05).
+    fn settings_offered(&mut self, offered: &ConnectionSettingsOffers) {
+        let taken = settings::for_agent(offered, self.caps);
+        if settings::is_empty(&taken) && !settings::is_empty(offered) {
+            self.tell(Event::Ignored("it offers connection settings that this agent does not accept"));
+        } else {
+            self.tell(Event::ConnectionSettings(Box::new(taken)));
         }
     }
 
@@ -112,9 +126,10 @@ impl Client {
                 self.former_uid = Some(std::mem::replace(&mut self.uid, uid));
                 self.dirty = Parts::ALL;
                 self.speak = true;
+                self.uid_given();
                 self.tell(Event::InstanceUid(uid));
             }
-            Ok(_) => {}
+            Ok(_) => self.uid_given(),
             Err(_) => self.tell(Event::Ignored("its new_instance_uid does not have 16 bytes")),
         }
     }
@@ -129,6 +144,7 @@ impl Client {
             self.wait(Retry::Overloaded { after }, now);
         } else {
             self.unconfirmed = Parts::NONE;
+            self.asked();
             self.tell(Event::Refused(error));
         }
     }

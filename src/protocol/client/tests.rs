@@ -6,9 +6,9 @@ use super::*;
 use crate::{
     protocol::report::{Part, carried},
     wire::proto::{
-        AgentIdentification, CommandType, ComponentDetails, RetryInfo, ServerCapabilities,
-        ServerErrorResponseType, ServerToAgent, ServerToAgentCommand, ServerToAgentFlags,
-        server_error_response::Details,
+        AgentDescription, AgentIdentification, AvailableComponents, CommandType, ComponentDetails,
+        ComponentHealth, EffectiveConfig, RetryInfo, ServerCapabilities, ServerErrorResponseType,
+        ServerToAgent, ServerToAgentCommand, ServerToAgentFlags, server_error_response::Details,
     },
 };
 

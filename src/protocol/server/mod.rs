@@ -11,14 +11,18 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use super::report::{Part, Parts, Report, carried};
+use super::{
+    custom,
+    report::{Part, Parts, Report, carried},
+    settings,
+};
 use crate::wire::{
     AgentCaps, InstanceUid, ServerCaps,
     proto::{
         AgentCapabilities, AgentIdentification, AgentRemoteConfig, AgentToServer, CommandType,
-        ComponentDetails, ConnectionSettingsRequest, CustomMessage, RetryInfo, ServerErrorResponse,
-        ServerErrorResponseType, ServerToAgent, ServerToAgentCommand, ServerToAgentFlags,
-        server_error_response::Details,
+        ComponentDetails, ConnectionSettingsOffers, ConnectionSettingsRequest, CustomCapabilities,
+        CustomMessage, RetryInfo, ServerErrorResponse, ServerErrorResponseType, ServerToAgent,
+        ServerToAgentCommand, ServerToAgentFlags, server_error_response::Details,
     },
 };
 
@@ -57,6 +61,10 @@ impl AgentView {
 pub struct Desired<'a> {
     /// With its hash always set (S-RC-04).
     pub remote_config: Option<&'a AgentRemoteConfig>,
+    /// All connection settings that are wanted, with their hash (S-CS-02). What the agent does not take is not sent.
+    pub connection_settings: Option<&'a ConnectionSettingsOffers>,
+    /// The custom capabilities of this server; none is the same as an empty list.
+    pub custom_capabilities: &'a [String],
     /// Another uid for this agent: it asked for one, or its own is somebody else's.
     pub new_instance_uid: Option<InstanceUid>,
     /// Component maps by hash that this server already has (S-AC-02).
@@ -100,6 +108,9 @@ pub struct Session {
     asked_state: u8,
     asked_components: Said,
     offered: Said,
+    offered_settings: Said,
+    /// The custom capabilities that the agent was told of.
+    told_custom: Vec<String>,
 }
 
 /// A hash that was named to the agent, and how often.
@@ -153,6 +164,8 @@ impl Session {
             asked_state: 0,
             asked_components: Said::default(),
             offered: Said::default(),
+            offered_settings: Said::default(),
+            told_custom: Vec::new(),
         }
     }
 
@@ -167,6 +180,9 @@ impl Session {
         // A new status that names another hash than the wanted one is a reason to offer (S-RC-03).
         if changed.has(Part::RemoteConfigStatus) {
             self.offered = Said::default();
+        }
+        if changed.has(Part::ConnectionSettingsStatus) {
+            self.offered_settings = Said::default();
         }
         Received {
             changed,
@@ -218,9 +234,7 @@ impl Session {
         if self.lacks_components(view, desired) {
             reply.flags |= ServerToAgentFlags::ReportAvailableComponents as u64;
         }
-        reply.remote_config = self.offer(view, desired).cloned();
-        reply.agent_identification =
-            desired.new_instance_uid.map(|uid| AgentIdentification { new_instance_uid: uid.to_vec() });
+        self.offer_into(&mut reply, view, desired);
         reply
     }
 
@@ -229,15 +243,22 @@ impl Session {
         if !self.greeted {
             return None;
         }
-        let remote_config = self.offer(view, desired).cloned();
-        let identification =
+        let mut message = ServerToAgent { instance_uid: view.instance_uid.to_vec(), ..Default::default() };
+        let nothing = message.clone();
+        self.offer_into(&mut message, view, desired);
+        (message != nothing).then_some(message)
+    }
+
+    /// What is wanted of the agent and not yet so.
+    fn offer_into(&mut self, message: &mut ServerToAgent, view: &AgentView, desired: &Desired<'_>) {
+        message.remote_config = self.offer(view, desired).cloned();
+        message.connection_settings = self.offer_settings(view, desired);
+        message.agent_identification =
             desired.new_instance_uid.map(|uid| AgentIdentification { new_instance_uid: uid.to_vec() });
-        (remote_config.is_some() || identification.is_some()).then(|| ServerToAgent {
-            instance_uid: view.instance_uid.to_vec(),
-            remote_config,
-            agent_identification: identification,
-            ..Default::default()
-        })
+        if self.told_custom != desired.custom_capabilities {
+            self.told_custom = desired.custom_capabilities.to_vec();
+            message.custom_capabilities = Some(CustomCapabilities { capabilities: self.told_custom.clone() });
+        }
     }
 
     /// The restart command, alone in its message (S-CM-01), for an agent that takes it (S-CM-02).
@@ -263,6 +284,39 @@ impl Session {
             return None;
         }
         self.offered.again(&wanted.config_hash, self.attempts).then_some(wanted)
+    }
+
+    /// The wanted settings that the agent takes, if it does not report them already and was not offered them since
+    /// (S-CS-06, S-CS-07). An agent that reports no status is offered them once in each session.
+    fn offer_settings(
+        &mut self,
+        view: &AgentView,
+        desired: &Desired<'_>,
+    ) -> Option<ConnectionSettingsOffers> {
+        let wanted = desired.connection_settings?;
+        let taken = settings::for_agent(wanted, view.capabilities);
+        let reported = view.report.connection_settings_status.as_ref();
+        let known = reported.is_some_and(|status| status.last_connection_settings_hash == wanted.hash);
+        if known || settings::is_empty(&taken) {
+            return None;
+        }
+        self.offered_settings.again(&wanted.hash, self.attempts).then_some(taken)
+    }
+
+    /// A custom message for the agent, of a capability that both ends advertise (B-CU-06).
+    pub fn custom(
+        &self,
+        view: &AgentView,
+        ours: &[String],
+        message: CustomMessage,
+    ) -> Result<ServerToAgent, custom::Refused> {
+        let theirs = view.report.custom_capabilities.as_ref();
+        custom::check(&message, ours, theirs.map_or(&[], |list| &list.capabilities))?;
+        Ok(ServerToAgent {
+            instance_uid: view.instance_uid.to_vec(),
+            custom_message: Some(message),
+            ..Default::default()
+        })
     }
 
     /// Whether the map behind the reported hash is known neither from this agent nor from another.

@@ -182,6 +182,8 @@ impl Driver {
             Event::ConnectionSettings(_) => tracing::warn!(
                 "the server offers connection settings; they are not taken: what supervisor.yaml says stays in force"
             ),
+            Event::NotSent(why) => tracing::warn!("a custom message is not sent: {why}"),
+            Event::NoRequests(why) => tracing::warn!("no certificate is asked for: {why}"),
             Event::Packages(_) | Event::CustomCapabilities(_) | Event::CustomMessage(_) => {
                 tracing::debug!("the server offers what is not acted on")
             }
