@@ -1,0 +1,73 @@
+//! What a TLS connection trusts and who it says it is. The crypto provider is named, never ambient.
+//!
+//! - `client`: how to make a connection; `verify`: whom to believe then
+//! - `server`: how to be connected to
+
+mod client;
+mod server;
+mod verify;
+
+use rustls::{
+    SupportedProtocolVersion,
+    client::VerifierBuilderError,
+    version::{TLS12, TLS13},
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+
+pub use client::{TlsOptions, Verify, unused};
+pub use server::ServerTls;
+
+/// A version of TLS that is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    V1_2,
+    V1_3,
+}
+
+/// A certificate with its key, both PEM.
+#[derive(Clone)]
+pub struct Identity {
+    pub cert_pem: Vec<u8>,
+    pub key_pem: Vec<u8>,
+}
+
+impl Identity {
+    fn parse(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+        let chain = CertificateDer::pem_slice_iter(&self.cert_pem);
+        let chain = chain.collect::<Result<_, _>>().map_err(TlsError::Cert)?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key_pem).map_err(TlsError::Key)?;
+        Ok((chain, key))
+    }
+}
+
+/// The settings cannot be honoured.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("the CA certificates cannot be read: {0}")]
+    Ca(rustls_pki_types::pem::Error),
+    #[error("the CA certificates hold no certificate that can be trusted")]
+    NoCa,
+    #[error("the certificate cannot be read: {0}")]
+    Cert(rustls_pki_types::pem::Error),
+    #[error("the key cannot be read: {0}")]
+    Key(rustls_pki_types::pem::Error),
+    #[error(
+        "the system has no certificate that can be trusted; give a CA, or install the system's CA certificates"
+    )]
+    NoSystemRoots,
+    #[error("the CA certificates cannot be used: {0}")]
+    Verifier(#[from] VerifierBuilderError),
+    #[error("TLS: {0}")]
+    Rustls(#[from] rustls::Error),
+}
+
+fn versions(min: Version, max: Version) -> &'static [&'static SupportedProtocolVersion] {
+    static ONLY_1_2: [&SupportedProtocolVersion; 1] = [&TLS12];
+    static ONLY_1_3: [&SupportedProtocolVersion; 1] = [&TLS13];
+    static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+    match (min, max) {
+        (Version::V1_2, Version::V1_2) => &ONLY_1_2,
+        (Version::V1_3, _) => &ONLY_1_3,
+        (Version::V1_2, Version::V1_3) => &BOTH,
+    }
+}
