@@ -2,7 +2,8 @@
 //! them, and a command line for people. One package, one library, three thin programs.
 //!
 //! This page is the map. What a person needs to run it is in `README.md`; what is promised, and which test
-//! keeps each promise, in `docs/promises.md`; the protocol's requirements by id in `docs/opamp-conformance.md`.
+//! keeps each promise, in `docs/promises.md`; the protocol's requirements by id in `docs/opamp-conformance.md`, and
+//! the tests that prove each in `docs/conformance.md`.
 //!
 //! # Rooms
 //!
@@ -111,6 +112,7 @@
 //! | something that `status` tells | `supervisor/control/status.rs`, filled in `supervisor/driver/requests.rs`, said in `supervisor/commands/human.rs` |
 //! | a command of `opampctl` | the grammar in `cli/args.rs`, a file of its own, one arm in `cli/mod.rs` |
 //! | a way for a Collector to misbehave | `examples/fake_collector/switches.rs` |
+//! | a requirement that is not followed | its reason, a line in `docs/conformance-reasons.yaml` |
 //! | a dependency | optional in `Cargo.toml`, under the feature whose room needs it |
 //! | a promise | a test or bench, and its line in `docs/promises.md` (a test looks the names up) |
 //!
@@ -133,6 +135,7 @@
 //! | `tests/packaging` | that what is shipped around the programs fits them |
 //! | `tests/interop` | both ends against opamp-go |
 //! | `examples/tour` | the main job as a person does it: `examples/quickstart.sh --once` |
+//! | `examples/conformance` | that each requirement of OpAMP is proven or has its reason: writes and checks `docs/conformance.md` from the logs of `tests/run.sh` |
 //! | `benches/supervisor` | what the supervisor costs and how fast it is |
 //!
 //! # Features

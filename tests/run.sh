@@ -116,9 +116,17 @@ feature() {
     cargo check --no-default-features --features "$1" --lib --bins
 }
 
+# Each requirement of OpAMP is proven by a test that ran and passed, or has its reason. It reads the logs of the sections
+# before it.
+conformance() {
+    cargo run -q --example conformance -- --check
+}
+
 need_cc
 need_rust
 need_go "for the Collector and the interop tests"
+# What an earlier run proved is not proven by this one.
+rm -rf "$logs"
 mkdir -p "$logs"
 section "tools" install_tools
 section "Collector" packaging/collector/build.sh --own
@@ -145,6 +153,8 @@ if [ $full = yes ]; then
     section "N-loop on it, every N" nloop
     section "ten thousand orphans" orphans
 fi
+
+section "conformance" conformance
 
 printf '\n== summary, %d s\n' "$SECONDS"
 printf '%s\n' "${summary[@]}"
