@@ -16,6 +16,7 @@
 //! - [`journal`]: the one truth on disk; `record` is what its content means, `legacy` what the established
 //!   supervisor left, `host_key` what failures are remembered together with
 //! - [`export`]: the supervisor's own telemetry as something to send
+//! - `connection`: connection settings that the server offers
 //! - [`target`]: the server as something to dial; `passthrough`: the Collector's lines in the supervisor's log
 //!
 //! Not here: how bytes travel (`transport`), what a Collector is (`collector`), system calls (`os`).
@@ -26,6 +27,7 @@ pub mod check;
 pub mod commands;
 pub mod compose;
 pub mod config;
+mod connection;
 pub mod control;
 mod driver;
 pub mod export;

@@ -83,7 +83,7 @@ async fn defect_tls_is_never_weakened_by_an_offer_of_connection_settings() {
     let opamp = OpAmpConnectionSettings { destination_endpoint: endpoint, ..Default::default() };
     let offers = ConnectionSettingsOffers { hash: vec![1], opamp: Some(opamp), ..Default::default() };
     server.say(ServerToAgent { connection_settings: Some(offers), ..Default::default() }).await;
-    host.logs("offers connection settings; they are not taken").await;
+    host.logs("offers connection settings that this agent does not accept").await;
 
     turn.send(Face::Stranger).unwrap();
     let refusal = tokio::time::timeout(std::time::Duration::from_secs(40), refusals.recv());

@@ -178,10 +178,7 @@ impl Driver {
                 self.server_changed(None);
                 self.tell(Input::ServerReached);
             }
-            // Never in part either: an offer without a certificate must not weaken server.tls.
-            Event::ConnectionSettings(_) => tracing::warn!(
-                "the server offers connection settings; they are not taken: what supervisor.yaml says stays in force"
-            ),
+            Event::ConnectionSettings(offer) => self.settings_offered(&offer),
             Event::NotSent(why) => tracing::warn!("a custom message is not sent: {why}"),
             Event::NoRequests(why) => tracing::warn!("no certificate is asked for: {why}"),
             Event::Packages(_) | Event::CustomCapabilities(_) | Event::CustomMessage(_) => {

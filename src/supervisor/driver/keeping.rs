@@ -107,7 +107,7 @@ impl Driver {
         let _ = self.save();
     }
 
-    fn save(&mut self) -> Result<(), String> {
+    pub(super) fn save(&mut self) -> Result<(), String> {
         record::follow(&mut self.parts.state, &self.parts.machine, &self.parts.host);
         let refused = self.parts.journal.refusal().is_some();
         match self.parts.journal.commit(&self.parts.state) {
@@ -135,6 +135,7 @@ impl Driver {
             tracing::info!("the journal is written again");
             self.tidy();
             self.report_status();
+            self.report_settings_status();
         }
     }
 

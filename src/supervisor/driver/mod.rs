@@ -14,7 +14,7 @@
 //! - `keeping`: making durable what happened, and saying it only then
 //! - `announce`: what a service manager is told; `telling`: what it and others are told
 //! - `instruments`: numbers and spans of what happens
-//! - `offers`: what the server wants to be run
+//! - `offers`: what the server wants to be run; `connection`, `own_telemetry`: what it offers of connections
 //! - `reload`: another `supervisor.yaml`; `way_back`: from one that the Collector does not do with
 //! - `vigil`: a Collector that runs and is silent, or keeps changing its health
 //! - `process`: the running Collector: its output, its end, its watch
@@ -24,12 +24,14 @@
 
 mod announce;
 mod askers;
+mod connection;
 mod effects;
 mod files;
 mod happenings;
 mod instruments;
 mod keeping;
 mod offers;
+mod own_telemetry;
 mod process;
 mod reload;
 mod requests;
@@ -188,6 +190,7 @@ impl Driver {
     /// Runs until the Collector was stopped on request; then says goodbye to the server.
     pub(super) async fn run(mut self) {
         self.introduce();
+        self.take_up_settings();
         self.take_up_unfinished();
         self.announcer.ready();
         self.calm_down();

@@ -18,6 +18,7 @@ impl Driver {
         self.look_at_sandbox();
         self.report_health();
         self.report_status();
+        self.report_settings_status();
         self.report_components();
     }
 

@@ -9,6 +9,7 @@
 //! ```
 //!
 //! - `state`: what is kept; `file`: its bytes; `slots`: two copies and the order that replaces them; `configs`
+//! - `connection`: of the state, what the server offered of connection settings
 //!
 //! Every transition is committed here before the side effect it announces. A file that is empty, torn or
 //! altered never stops the supervisor (F-16, F-17); one of a newer schema is never modified (F-18).
@@ -17,6 +18,7 @@
 //! Called by `supervisor::driver`, which alone owns it. What to do next is `supervisor::machine`'s to say.
 
 mod configs;
+mod connection;
 mod file;
 mod peek;
 mod slots;
@@ -39,6 +41,7 @@ use crate::{
     wire::InstanceUid,
 };
 pub use configs::Configs;
+pub use connection::{Class, ConnectionState, SettingsHash, SettingsStatus, Taken};
 pub use peek::{Peeked, peek};
 use slots::{Disk, Slots};
 pub use state::{AgentRecord, ConfigState, Phase, Previous, Quarantined, State, StatusRecord, Trial};

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 
+use super::connection::ConnectionState;
 use crate::{
     os::fs::FileIdentity,
     supervisor::machine::{ConfigHash, Outcome},
@@ -29,6 +30,9 @@ pub struct State {
     /// What was learnt of the binary, once per binary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentRecord>,
+    /// Of connection settings.
+    #[serde(default, skip_serializing_if = "is_unused")]
+    pub connection: ConnectionState,
     /// Sections this supervisor does not know.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
@@ -44,6 +48,7 @@ impl State {
             paused: false,
             legacy_sought: false,
             agent: None,
+            connection: ConnectionState::default(),
             rest: Map::new(),
         }
     }
@@ -56,6 +61,10 @@ impl State {
         let previous = previous.as_ref().and_then(|previous| previous.hash.as_ref());
         [live.as_ref(), last_good.as_ref(), previous, trial].into_iter().flatten().cloned().collect()
     }
+}
+
+fn is_unused(connection: &ConnectionState) -> bool {
+    *connection == ConnectionState::default()
 }
 
 /// The remote config; none means that the host's own layers run alone.

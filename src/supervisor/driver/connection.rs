@@ -1,0 +1,95 @@
+//! Offers of connection settings: written down, handed to whom each class concerns, and told how it went.
+//!
+//! Not here: what is done about the agent's own telemetry (`own_telemetry`).
+
+use super::Driver;
+use crate::{
+    supervisor::{
+        connection::{classes, is_settled, opened, to_wire},
+        journal::{Class, SettingsHash, SettingsStatus, Taken},
+    },
+    transport::client::Update,
+    wire::proto::ConnectionSettingsOffers,
+};
+
+impl Driver {
+    /// The server offers settings of its own connection or of others. The same offer again is answered from what
+    /// is known, and touches nothing.
+    pub(super) fn settings_offered(&mut self, offer: &ConnectionSettingsOffers) {
+        let status = opened(offer);
+        if self.parts.state.connection.status.as_ref().is_some_and(|known| known.hash == status.hash) {
+            return self.report_settings_status();
+        }
+        if let Some(refusal) = self.parts.journal.refusal() {
+            return self.fail_settings(status, &refusal.to_string());
+        }
+        let hash = status.hash.clone();
+        tracing::info!(settings = %hash, "the server offers connection settings");
+        let before = self.parts.state.connection.status.replace(status);
+        if let Err(why) = self.save() {
+            // Unless that is on disk, a crash would leave the server without an answer.
+            let status = std::mem::replace(&mut self.parts.state.connection.status, before);
+            return self.fail_settings(status.unwrap_or_else(|| opened(offer)), &why);
+        }
+        self.report_settings_status();
+        for class in classes(offer) {
+            let ended = match class {
+                Class::OpAmp => Some(Err("this supervisor does not take another server by offer".to_owned())),
+                Class::OwnTelemetry | Class::Other => self.telemetry_offered(&hash, offer),
+            };
+            if let Some(ended) = ended {
+                self.settings_ended(&hash, class, ended);
+            }
+        }
+    }
+
+    /// What was under way when an earlier supervisor ended, and is taken up by nobody, came to nothing.
+    pub(super) fn take_up_settings(&mut self) {
+        let Some(status) = &self.parts.state.connection.status else { return };
+        let left = status.classes.iter().filter(|(_, taken)| **taken == Taken::Applying);
+        let left: Vec<_> = left.map(|(class, _)| *class).collect();
+        let hash = status.hash.clone();
+        for class in left {
+            let why = "the supervisor ended while it was being applied; offer it again".to_owned();
+            self.settings_ended(&hash, class, Err(why));
+        }
+    }
+
+    /// What came of one class of an offer; nobody is told of an offer that was replaced by another.
+    pub(super) fn settings_ended(&mut self, hash: &SettingsHash, class: Class, ended: Result<(), String>) {
+        let taken = match ended {
+            Ok(()) => Taken::Applied,
+            Err(why) => {
+                let error = self.mask().text(&why);
+                tracing::error!(settings = %hash, ?class, "the offered connection settings failed: {error}");
+                Taken::Failed { error }
+            }
+        };
+        let Some(status) = self.parts.state.connection.status.as_mut().filter(|status| status.hash == *hash)
+        else {
+            return;
+        };
+        status.classes.insert(class, taken);
+        if is_settled(status) {
+            tracing::info!(settings = %hash, "the offered connection settings are dealt with");
+        }
+        self.save_or_later();
+        self.report_settings_status();
+    }
+
+    /// Says no without a change on disk.
+    fn fail_settings(&mut self, mut status: SettingsStatus, why: &str) {
+        tracing::error!(settings = %status.hash, "the offered connection settings are refused: {why}");
+        for taken in status.classes.values_mut() {
+            *taken = Taken::Failed { error: why.to_owned() };
+        }
+        self.parts.client.update(Update::ConnectionSettingsStatus(to_wire(&status)));
+    }
+
+    /// What the server is told of its last offer of connection settings.
+    pub(super) fn report_settings_status(&self) {
+        if let Some(status) = &self.parts.state.connection.status {
+            self.parts.client.update(Update::ConnectionSettingsStatus(to_wire(status)));
+        }
+    }
+}
