@@ -4,7 +4,10 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, error::ErrorKind};
 use opamp::{
-    server::{Server, ServerError, announce, config::Settings},
+    server::{
+        Server, ServerError, announce,
+        config::{AgentAuth, Settings},
+    },
     telemetry::logs,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,7 +28,28 @@ struct Args {
     /// Database and admin token [default: ./opamp-server-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Let agents connect from beyond loopback without a credential
+    /// The certificate that agents are shown (PEM, with its chain); read anew when the file changes
+    #[arg(long, value_name = "FILE")]
+    opamp_tls_cert: Option<PathBuf>,
+    /// Its key (PEM)
+    #[arg(long, value_name = "FILE")]
+    opamp_tls_key: Option<PathBuf>,
+    /// A CA (PEM) whose certificates are believed of agents, besides the server's own; may be repeated
+    #[arg(long, value_name = "FILE")]
+    opamp_client_ca: Vec<PathBuf>,
+    /// The certificate that operators are shown (PEM, with its chain); read anew when the file changes
+    #[arg(long, value_name = "FILE")]
+    api_tls_cert: Option<PathBuf>,
+    /// Its key (PEM)
+    #[arg(long, value_name = "FILE")]
+    api_tls_key: Option<PathBuf>,
+    /// The oldest TLS version spoken, 1.2 or 1.3 [default: 1.2]
+    #[arg(long, value_name = "VERSION")]
+    tls_min_version: Option<String>,
+    /// Whether agents must prove who they are: none or required [default: required with TLS, else none]
+    #[arg(long, value_name = "WORD")]
+    agent_auth: Option<AgentAuth>,
+    /// Let agents connect from beyond loopback without TLS, and without a credential unless --agent-auth required
     #[arg(long)]
     insecure_agents: bool,
     /// Serve operators beyond loopback without TLS
@@ -67,6 +91,13 @@ fn run(args: Args) -> anyhow::Result<()> {
         opamp_listen: args.opamp_listen,
         api_listen: args.api_listen,
         data_dir: args.data_dir,
+        opamp_tls_cert: args.opamp_tls_cert,
+        opamp_tls_key: args.opamp_tls_key,
+        opamp_client_ca: args.opamp_client_ca,
+        api_tls_cert: args.api_tls_cert,
+        api_tls_key: args.api_tls_key,
+        tls_min_version: args.tls_min_version,
+        agent_auth: args.agent_auth,
         insecure_agents: args.insecure_agents.then_some(true),
         insecure_api: args.insecure_api.then_some(true),
         max_message_size: args.max_message_size,

@@ -3,22 +3,37 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use serde::Deserialize;
 
 use super::{
     Options,
-    listen::{Consent, Place},
+    listen::{Place, Reach},
+    tls::TlsFiles,
 };
 use crate::{
     telemetry::logs::{Encoding, Level, LogOptions, Output},
+    transport::tls::Version,
     wire::DEFAULT_MESSAGE_LIMIT,
 };
 
 const OPAMP_LISTEN: &str = "127.0.0.1:4320";
 const API_LISTEN: &str = "127.0.0.1:4321";
 const DATA_DIR: &str = "opamp-server-data";
+const PLAIN_AGENTS: Reach = Reach::Loopback {
+    danger: "others could read and change what agents and the server say",
+    remedy: "give --opamp-tls-cert and --opamp-tls-key, or say --insecure-agents if the network in front of it is trusted",
+};
+const OPEN_AGENTS: Reach = Reach::Loopback {
+    danger: "with --agent-auth none anybody could be an agent",
+    remedy: "say --agent-auth required, or --insecure-agents if everybody who reaches it is trusted",
+};
+const PLAIN_API: Reach = Reach::Loopback {
+    danger: "others could read the token that operators send",
+    remedy: "give --api-tls-cert and --api-tls-key, or say --insecure-api if the network in front of it is trusted",
+};
 /// The smallest limit that lets an agent say anything at all.
 const LEAST_LIMIT: usize = 4096;
 
@@ -29,6 +44,18 @@ pub struct Settings {
     pub opamp_listen: Option<String>,
     pub api_listen: Option<String>,
     pub data_dir: Option<PathBuf>,
+    /// The certificate that agents are shown, PEM, with its chain.
+    pub opamp_tls_cert: Option<PathBuf>,
+    pub opamp_tls_key: Option<PathBuf>,
+    /// CAs whose certificates are believed of agents.
+    #[serde(default)]
+    pub opamp_client_ca: Vec<PathBuf>,
+    pub api_tls_cert: Option<PathBuf>,
+    pub api_tls_key: Option<PathBuf>,
+    /// 1.2 or 1.3, on both planes.
+    pub tls_min_version: Option<String>,
+    /// none or required.
+    pub agent_auth: Option<AgentAuth>,
     pub insecure_agents: Option<bool>,
     pub insecure_api: Option<bool>,
     /// In bytes, for both directions and both transports.
@@ -36,6 +63,26 @@ pub struct Settings {
     /// error, warn, info, debug or trace.
     pub log_level: Option<String>,
     pub log_json: Option<bool>,
+}
+
+/// Whether agents must prove who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AgentAuth {
+    None,
+    Required,
+}
+
+impl FromStr for AgentAuth {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::None),
+            "required" => Ok(Self::Required),
+            _ => Err("say none or required".to_owned()),
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +93,12 @@ pub enum ConfigError {
     Parse { path: PathBuf, source: serde_yaml::Error },
     #[error("log-level {0:?} is none of error, warn, info, debug and trace")]
     LogLevel(String),
+    #[error("{given} is given without {missing}; TLS needs both")]
+    Half { given: String, missing: String },
+    #[error("opamp-client-ca needs opamp-tls-cert and opamp-tls-key: agents show certificates over TLS only")]
+    ClientCaWithoutTls,
+    #[error("tls-min-version {0:?} is neither 1.2 nor 1.3")]
+    TlsVersion(String),
     #[error("max-message-size is {0} bytes; the least is {LEAST_LIMIT}")]
     Limit(usize),
 }
@@ -67,6 +120,17 @@ impl Settings {
             opamp_listen: self.opamp_listen.or(other.opamp_listen),
             api_listen: self.api_listen.or(other.api_listen),
             data_dir: self.data_dir.or(other.data_dir),
+            opamp_tls_cert: self.opamp_tls_cert.or(other.opamp_tls_cert),
+            opamp_tls_key: self.opamp_tls_key.or(other.opamp_tls_key),
+            opamp_client_ca: if self.opamp_client_ca.is_empty() {
+                other.opamp_client_ca
+            } else {
+                self.opamp_client_ca
+            },
+            api_tls_cert: self.api_tls_cert.or(other.api_tls_cert),
+            api_tls_key: self.api_tls_key.or(other.api_tls_key),
+            tls_min_version: self.tls_min_version.or(other.tls_min_version),
+            agent_auth: self.agent_auth.or(other.agent_auth),
             insecure_agents: self.insecure_agents.or(other.insecure_agents),
             insecure_api: self.insecure_api.or(other.insecure_api),
             max_message_size: self.max_message_size.or(other.max_message_size),
@@ -86,30 +150,70 @@ impl Settings {
     }
 
     pub fn options(self) -> Result<Options, ConfigError> {
-        let consent = |said: Option<bool>| match said {
-            Some(true) => Consent::Anywhere,
-            Some(false) | None => Consent::Loopback,
-        };
         let message_limit = self.max_message_size.unwrap_or(DEFAULT_MESSAGE_LIMIT);
         if message_limit < LEAST_LIMIT {
             return Err(ConfigError::Limit(message_limit));
         }
+        let (opamp_tls, api_tls) = self.tls()?;
+        let insecure_agents = self.insecure_agents == Some(true);
+        let secured = if opamp_tls.is_some() { AgentAuth::Required } else { AgentAuth::None };
+        let agent_auth = self.agent_auth.unwrap_or(if insecure_agents { AgentAuth::None } else { secured });
+        let opamp_reach = match (opamp_tls.is_some(), agent_auth) {
+            _ if insecure_agents => Reach::Anywhere,
+            (true, AgentAuth::Required) => Reach::Anywhere,
+            (true, AgentAuth::None) => OPEN_AGENTS,
+            (false, _) => PLAIN_AGENTS,
+        };
+        let api_reach =
+            if api_tls.is_some() || self.insecure_api == Some(true) { Reach::Anywhere } else { PLAIN_API };
         Ok(Options {
             opamp: Place {
                 flag: "--opamp-listen",
-                consent: "--insecure-agents",
-                consented: consent(self.insecure_agents),
+                reach: opamp_reach,
                 address: self.opamp_listen.unwrap_or_else(|| OPAMP_LISTEN.to_owned()),
+                tls: opamp_tls,
             },
             api: Place {
                 flag: "--api-listen",
-                consent: "--insecure-api",
-                consented: consent(self.insecure_api),
+                reach: api_reach,
                 address: self.api_listen.unwrap_or_else(|| API_LISTEN.to_owned()),
+                tls: api_tls,
             },
             data_dir: self.data_dir.unwrap_or_else(|| DATA_DIR.into()),
             message_limit,
+            agent_auth,
         })
+    }
+
+    /// The files of both planes.
+    fn tls(&self) -> Result<(Option<TlsFiles>, Option<TlsFiles>), ConfigError> {
+        let min_version = match self.tls_min_version.as_deref() {
+            None | Some("1.2") => Version::V1_2,
+            Some("1.3") => Version::V1_3,
+            Some(other) => return Err(ConfigError::TlsVersion(other.to_owned())),
+        };
+        let files = |flags: &'static str, cert: &Option<PathBuf>, key: &Option<PathBuf>| {
+            let half = |given: &str, missing: &str| ConfigError::Half {
+                given: format!("{flags}-tls-{given}"),
+                missing: format!("{flags}-tls-{missing}"),
+            };
+            match (cert.clone(), key.clone()) {
+                (None, None) => Ok(None),
+                (Some(_), None) => Err(half("cert", "key")),
+                (None, Some(_)) => Err(half("key", "cert")),
+                (Some(cert), Some(key)) => {
+                    let (client_cas, own_ca) = (Vec::new(), None);
+                    Ok(Some(TlsFiles { flags, cert, key, client_cas, own_ca, min_version }))
+                }
+            }
+        };
+        let mut opamp = files("--opamp", &self.opamp_tls_cert, &self.opamp_tls_key)?;
+        match &mut opamp {
+            Some(opamp) => opamp.client_cas.clone_from(&self.opamp_client_ca),
+            None if !self.opamp_client_ca.is_empty() => return Err(ConfigError::ClientCaWithoutTls),
+            None => {}
+        }
+        Ok((opamp, files("--api", &self.api_tls_cert, &self.api_tls_key)?))
     }
 }
 
@@ -125,7 +229,7 @@ mod tests {
         assert_eq!(options.opamp.address, "127.0.0.1:2");
         assert_eq!(options.api.address, API_LISTEN);
         assert_eq!(options.data_dir, PathBuf::from("/x"));
-        assert_eq!(options.opamp.consented, Consent::Loopback);
+        assert_eq!((options.opamp.reach, options.agent_auth), (PLAIN_AGENTS, AgentAuth::None));
     }
 
     #[test]
@@ -138,5 +242,30 @@ mod tests {
         let loud = Settings { log_level: Some("loud".to_owned()), ..Default::default() };
         assert!(loud.logs().unwrap_err().to_string().contains("loud"));
         assert!(Settings { max_message_size: Some(1), ..Default::default() }.options().is_err());
+    }
+
+    #[test]
+    fn tls_makes_agents_prove_who_they_are_unless_told_otherwise() {
+        let with = |yaml: &str| {
+            let tls = "opamp-tls-cert: c.pem\nopamp-tls-key: k.pem\n";
+            serde_yaml::from_str::<Settings>(&format!("{tls}{yaml}")).unwrap().options().unwrap()
+        };
+        let tls = with("opamp-client-ca: [a.pem]");
+        assert_eq!((tls.opamp.reach, tls.agent_auth), (Reach::Anywhere, AgentAuth::Required));
+        assert_eq!(tls.opamp.tls.unwrap().client_cas, [PathBuf::from("a.pem")]);
+        let open = with("agent-auth: none");
+        assert_eq!((open.opamp.reach, open.agent_auth), (OPEN_AGENTS, AgentAuth::None));
+        let consented = with("insecure-agents: true");
+        assert_eq!((consented.opamp.reach, consented.agent_auth), (Reach::Anywhere, AgentAuth::None));
+    }
+
+    #[test]
+    fn half_of_tls_is_refused_by_name() {
+        let refused =
+            |yaml: &str| serde_yaml::from_str::<Settings>(yaml).unwrap().options().unwrap_err().to_string();
+        assert!(refused("opamp-tls-cert: c.pem").contains("without --opamp-tls-key"));
+        assert!(refused("api-tls-key: k.pem").contains("without --api-tls-cert"));
+        assert!(refused("opamp-client-ca: [a.pem]").contains("opamp-tls-cert"));
+        assert!(refused("tls-min-version: \"1.1\"").contains("1.1"));
     }
 }

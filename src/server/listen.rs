@@ -1,4 +1,5 @@
-//! Listening sockets of both planes: HTTP/1 with a deadline for headers, a bound on connections, and an orderly end.
+//! Listening sockets of both planes: TLS where there is some, HTTP/1 with a deadline for headers, a bound on connections,
+//! and an orderly end.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -8,17 +9,33 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use rustls_pki_types::CertificateDer;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
+    time::timeout,
 };
 use tower::ServiceExt;
+
+use super::tls::{Secure, TlsFiles};
 
 /// The other end's address, in each request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
+/// In the extensions of each request that came over TLS.
+#[derive(Clone, Debug)]
+pub struct Encrypted {
+    /// The certificate that the client showed and has the key of, and that a CA of ours vouches for.
+    pub certificate: Option<CertificateDer<'static>>,
+}
+
+/// A TLS handshake must be over by then.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// Handshakes of one listener at once; more connections wait for theirs.
+const HANDSHAKES: usize = 4096;
 /// A client must have sent its headers by then.
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 /// Connections of one listener at once; more wait in the kernel's queue.
@@ -33,11 +50,8 @@ const BUFFER: usize = 16 * 1024;
 pub enum ListenError {
     #[error("{flag} {address} is no address; write host:port, such as 127.0.0.1:4320: {source}")]
     Address { flag: &'static str, address: String, source: io::Error },
-    #[error(
-        "{flag} {address} is beyond loopback, where others could reach it without being authenticated; listen on \
-         127.0.0.1, or say {consent} if the network in front of it is trusted"
-    )]
-    Exposed { flag: &'static str, address: SocketAddr, consent: &'static str },
+    #[error("{flag} {address} is beyond loopback, where {danger}; listen on 127.0.0.1, or {remedy}")]
+    Exposed { flag: &'static str, address: SocketAddr, danger: &'static str, remedy: &'static str },
     #[error(
         "{flag} {address} is taken by another program; stop it (`ss -ltnp` shows which), or give another {flag}"
     )]
@@ -46,18 +60,23 @@ pub enum ListenError {
     Bind { flag: &'static str, address: SocketAddr, source: io::Error },
 }
 
-/// A place to listen, and the word by which an operator consents to its being open.
+/// A place to listen.
 #[derive(Clone, Debug)]
 pub struct Place {
     pub flag: &'static str,
-    pub consent: &'static str,
-    pub consented: Consent,
+    pub reach: Reach,
     pub address: String,
+    pub tls: Option<TlsFiles>,
 }
 
+/// How far a place may be open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consent {
-    Loopback,
+pub enum Reach {
+    /// Not beyond this machine, and what to do to change that.
+    Loopback {
+        danger: &'static str,
+        remedy: &'static str,
+    },
     Anywhere,
 }
 
@@ -68,8 +87,10 @@ impl Place {
         let mut found = tokio::net::lookup_host(&self.address).await.map_err(wrong)?;
         let missing = || wrong(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
         let address = found.next().ok_or_else(missing)?;
-        if !address.ip().is_loopback() && self.consented == Consent::Loopback {
-            return Err(ListenError::Exposed { flag, address, consent: self.consent });
+        if let Reach::Loopback { danger, remedy } = self.reach
+            && !address.ip().is_loopback()
+        {
+            return Err(ListenError::Exposed { flag, address, danger, remedy });
         }
         let bound = async {
             let listener = TcpListener::bind(address).await?;
@@ -89,8 +110,14 @@ pub async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// Serves until `stop` says so, then lets exchanges under way end.
-pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<Secure>>,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     let mut tasks = JoinSet::new();
     let (drain, draining) = watch::channel(());
     loop {
@@ -106,9 +133,10 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
         while tasks.try_join_next().is_some() {}
         match accepted {
             Ok((stream, peer, slot)) => {
-                let connection = exchange(stream, peer, router.clone(), draining.clone());
+                let (router, draining) = (router.clone(), draining.clone());
+                let tls = tls.clone().map(|tls| (tls, handshakes.clone()));
                 tasks.spawn(async move {
-                    connection.await;
+                    connection(stream, tls, peer, router, draining).await;
                     drop(slot);
                 });
             }
@@ -125,11 +153,52 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
     }
 }
 
-/// One connection, with as many exchanges as the client wants.
-async fn exchange(stream: TcpStream, peer: SocketAddr, router: Router, mut draining: watch::Receiver<()>) {
+/// One connection, after its handshake if it is to have one.
+async fn connection(
+    stream: TcpStream,
+    tls: Option<(Arc<Secure>, Arc<Semaphore>)>,
+    peer: SocketAddr,
+    router: Router,
+    mut draining: watch::Receiver<()>,
+) {
     let _ = stream.set_nodelay(true);
+    let Some((tls, handshakes)) = tls else { return exchange(stream, peer, None, router, draining).await };
+    let handshake = async {
+        // The semaphore is never closed.
+        let _turn = handshakes.acquire().await.ok();
+        tls.acceptor().accept(stream).await
+    };
+    let accepted = tokio::select! {
+        accepted = timeout(HANDSHAKE_WITHIN, handshake) => accepted,
+        _ = draining.changed() => return,
+    };
+    match accepted {
+        Ok(Ok(stream)) => {
+            let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            let encrypted = Encrypted { certificate: certificate.map(|one| one.clone().into_owned()) };
+            exchange(stream, peer, Some(encrypted), router, draining).await;
+        }
+        Ok(Err(error)) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+            tracing::warn!(%peer, %error, "a TLS handshake failed");
+        }
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection ended before its TLS handshake"),
+        Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+    }
+}
+
+/// As many exchanges as the client wants.
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    peer: SocketAddr,
+    encrypted: Option<Encrypted>,
+    router: Router,
+    mut draining: watch::Receiver<()>,
+) {
     let service = router.map_request(move |mut request: Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer(peer));
+        if let Some(encrypted) = &encrypted {
+            request.extensions_mut().insert(encrypted.clone());
+        }
         request.map(axum::body::Body::new)
     });
     let connection = http1::Builder::new()

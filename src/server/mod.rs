@@ -5,7 +5,7 @@
 //! - [`store`]: what is kept across restarts (SQLite)
 //! - [`accept`]: the agent plane, WebSocket and plain HTTP
 //! - [`api`], [`auth`], [`web`]: the operator plane: REST and events, who may, the page
-//! - [`listen`]: sockets of both planes; [`config`]: settings; [`run`]: start and stop;
+//! - [`listen`]: sockets of both planes; [`tls`]: their certificates; [`config`]: settings; [`run`]: start and stop;
 //!   [`announce`]: what systemd is told
 //!
 //! Called by `bin/opamp-server`. It knows nothing of `supervisor` or `cli`.
@@ -20,6 +20,7 @@ pub mod hub;
 pub mod listen;
 pub mod run;
 pub mod store;
+pub mod tls;
 pub mod web;
 
 pub use run::{Options, Server, ServerError};

@@ -23,10 +23,11 @@ use super::{
         Auth, guard,
         token::{Token, TokenError},
     },
-    config::ConfigError,
+    config::{AgentAuth, ConfigError},
     hub::Hub,
     listen::{self, ListenError, Place},
     store::{StoreError, sqlite::SqliteStore},
+    tls::{Secure, TlsFileError, TlsFiles},
     web,
 };
 
@@ -42,6 +43,7 @@ pub struct Options {
     pub api: Place,
     pub data_dir: PathBuf,
     pub message_limit: usize,
+    pub agent_auth: AgentAuth,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,8 @@ pub enum ServerError {
     Locked { path: PathBuf },
     #[error(transparent)]
     Token(#[from] TokenError),
+    #[error(transparent)]
+    Tls(#[from] TlsFileError),
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
@@ -68,6 +72,7 @@ impl ServerError {
             Self::Config(_)
             | Self::DataDir { .. }
             | Self::Token(_)
+            | Self::Tls(_)
             | Self::Listen(ListenError::Address { .. } | ListenError::Exposed { .. }) => 78,
             Self::Locked { .. } | Self::Store(StoreError::Locked { .. }) => 75,
             Self::Listen(ListenError::Taken { .. } | ListenError::Bind { .. }) | Self::Store(_) => 1,
@@ -91,6 +96,9 @@ impl Server {
     pub async fn start(options: &Options) -> Result<Self, ServerError> {
         let lock = take_data_dir(&options.data_dir)?;
         let token = Token::load_or_create(&options.data_dir)?;
+        let secure = |files: &Option<TlsFiles>| files.clone().map(Secure::load).transpose();
+        let opamp_tls = secure(&options.opamp.tls)?.map(Arc::new);
+        let api_tls = secure(&options.api.tls)?.map(Arc::new);
         let (opamp_listener, opamp) = options.opamp.bind().await?;
         let (api_listener, api_address) = options.api.bind().await?;
         let store = SqliteStore::open(&options.data_dir.join(DATABASE))?;
@@ -106,13 +114,16 @@ impl Server {
             .merge(api::open(api))
             .merge(web::router(auth))
             .layer(axum::middleware::from_fn(guard::harden));
-        let tasks = vec![
-            tokio::spawn(hub.clone().keep(stopping.clone())),
-            tokio::spawn(listen::serve(opamp_listener, accept::router(accept), stopping.clone())),
-            tokio::spawn(listen::serve(api_listener, operators, stopping)),
-        ];
-        tracing::info!(address = %opamp, "agents may connect");
-        tracing::info!(page = %format!("http://{api_address}/"), "operators may connect");
+        let mut tasks = vec![tokio::spawn(hub.clone().keep(stopping.clone()))];
+        for tls in [&opamp_tls, &api_tls].into_iter().flatten() {
+            tasks.push(tokio::spawn(tls.clone().keep(stopping.clone())));
+        }
+        let scheme = if api_tls.is_some() { "https" } else { "http" };
+        tracing::info!(address = %opamp, tls = opamp_tls.is_some(), auth = ?options.agent_auth, "agents may connect");
+        tracing::info!(page = %format!("{scheme}://{api_address}/"), "operators may connect");
+        let agents = accept::router(accept);
+        tasks.push(tokio::spawn(listen::serve(opamp_listener, opamp_tls, agents, stopping.clone())));
+        tasks.push(tokio::spawn(listen::serve(api_listener, api_tls, operators, stopping)));
         Ok(Self { opamp, api: api_address, hub, stop, tasks, open, _lock: lock })
     }
 

@@ -11,7 +11,11 @@ use opamp::wire::{
         RemoteConfigStatuses, ServerToAgent,
     },
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Message, protocol::CloseFrame},
@@ -130,7 +134,7 @@ impl Identity {
     }
 }
 
-pub(crate) struct Socket(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Socket<S = MaybeTlsStream<TcpStream>>(pub(crate) WebSocketStream<S>);
 
 impl Socket {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
@@ -140,7 +144,9 @@ impl Socket {
     pub(crate) async fn connect_at(address: SocketAddr, path: &str) -> Self {
         Self(connect_async(format!("ws://{address}{path}")).await.unwrap().0)
     }
+}
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub(crate) async fn send(&mut self, message: &AgentToServer) {
         let bytes = frame::encode(message, LIMIT).unwrap();
         self.0.send(Message::Binary(bytes.into())).await.unwrap();

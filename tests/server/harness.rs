@@ -6,7 +6,7 @@ use opamp::server::{Options, Server, config::Settings};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::TcpStream,
     time::timeout,
 };
@@ -117,8 +117,19 @@ pub(crate) async fn open(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> (Answer, BufReader<TcpStream>) {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+    let stream = TcpStream::connect(address).await.unwrap();
+    open_on(stream, &address.to_string(), method, path, headers, body).await
+}
+
+async fn open_on<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    host: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> (Answer, BufReader<S>) {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
     }
@@ -150,7 +161,20 @@ pub(crate) async fn http(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Answer {
-    let (mut answer, mut reader) = open(address, method, path, headers, body).await;
+    let stream = TcpStream::connect(address).await.unwrap();
+    http_on(stream, &address.to_string(), method, path, headers, body).await
+}
+
+/// One exchange over a connection that is there.
+pub(crate) async fn http_on<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    host: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
+    let (mut answer, mut reader) = open_on(stream, host, method, path, headers, body).await;
     assert!(!answer.headers.contains_key("transfer-encoding"), "streams are read line by line");
     let length = answer.headers.get("content-length").map_or(0, |length| length.parse().unwrap());
     answer.body = vec![0; length];

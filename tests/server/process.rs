@@ -56,7 +56,7 @@ impl Running {
                 rest.split(['"', '/', ' ', '\n']).next()?.parse::<SocketAddr>().ok()
             };
             opamp = opamp.or_else(|| after("address="));
-            api = api.or_else(|| after("page=http://"));
+            api = api.or_else(|| after("page=http://").or_else(|| after("page=https://")));
         }
         Self { child, log, opamp: opamp.unwrap(), api: api.unwrap() }
     }

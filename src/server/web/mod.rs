@@ -20,6 +20,7 @@ use super::auth::{
     guard::{from_own_page, peer, session_id},
     session::{COOKIE, LIFETIME},
 };
+use super::listen::Encrypted;
 
 const PAGE: &str = include_str!("assets/index.html");
 const LOGIN: &str = include_str!("assets/login.html");
@@ -76,6 +77,7 @@ async fn login(State(auth): State<Arc<Auth>>, request: Request) -> Response {
         return (StatusCode::FORBIDDEN, "a form of another site\n").into_response();
     }
     let source = peer(&request);
+    let encrypted = request.extensions().get::<Encrypted>().is_some();
     let reading = Form::<Credentials>::from_request(request, &());
     let given = match tokio::time::timeout(FORM_WITHIN, reading).await {
         Ok(Ok(Form(given))) => given,
@@ -84,7 +86,7 @@ async fn login(State(auth): State<Arc<Auth>>, request: Request) -> Response {
     };
     match auth.check_token(given.token.trim(), source, Instant::now()) {
         Ok(()) => {
-            let cookie = cookie(&auth.open_session(Instant::now()), LIFETIME.as_secs());
+            let cookie = cookie(&auth.open_session(Instant::now()), LIFETIME.as_secs(), encrypted);
             ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
         }
         Err(Refusal::Unauthorized) => {
@@ -110,12 +112,13 @@ async fn logout(State(auth): State<Arc<Auth>>, headers: HeaderMap) -> Response {
     if let Some(id) = session_id(&headers) {
         auth.close_session(id);
     }
-    ([(header::SET_COOKIE, cookie("", 0))], Redirect::to("/login")).into_response()
+    ([(header::SET_COOKIE, cookie("", 0, false))], Redirect::to("/login")).into_response()
 }
 
-/// The server speaks plain HTTP on loopback, where `Secure` would keep some browsers from sending it.
-fn cookie(value: &str, seconds: u64) -> HeaderValue {
-    let text = format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}");
+/// Over plain HTTP `Secure` would keep some browsers from sending it.
+fn cookie(value: &str, seconds: u64, encrypted: bool) -> HeaderValue {
+    let secure = if encrypted { "; Secure" } else { "" };
+    let text = format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
     // Hex digits and ASCII only.
     HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

@@ -26,7 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use super::answer::{Seen, answer};
 use crate::{
     supervisor::config::{Family, HealthcheckConfig, Pem, PemKey, ServerTlsConfig, TlsVersion},
-    transport::tls::{Identity, ServerTls, TlsError, Version},
+    transport::tls::{Clients, Identity, ServerTls, TlsError, Version},
 };
 
 /// Connections at a time; more are closed at once.
@@ -142,7 +142,10 @@ fn acceptor(config: &ServerTlsConfig) -> Result<TlsAcceptor, HealthcheckError> {
     };
     let tls = ServerTls {
         identity: Identity { cert_pem, key_pem },
-        client_ca_pem: config.client_ca.as_deref().map(read).transpose()?,
+        clients: match config.client_ca.as_deref() {
+            None => Clients::Anyone,
+            Some(path) => Clients::Certified(read(path)?),
+        },
         min_version: version(config.min_version),
         max_version: version(config.max_version),
     };

@@ -15,7 +15,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 pub use client::{TlsOptions, Verify, unused};
-pub use server::ServerTls;
+pub use server::{Clients, ServerTls, client_verifier};
 
 /// A version of TLS that is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +49,8 @@ pub enum TlsError {
     NoCa,
     #[error("the certificate cannot be read: {0}")]
     Cert(rustls_pki_types::pem::Error),
+    #[error("the certificate's file holds no PEM certificate")]
+    NoCert,
     #[error("the key cannot be read: {0}")]
     Key(rustls_pki_types::pem::Error),
     #[error(

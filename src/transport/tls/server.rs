@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use rustls::{ServerConfig, crypto::ring, server::WebPkiClientVerifier};
+use rustls::{
+    ServerConfig,
+    crypto::{CryptoProvider, ring},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+};
 
 use super::{Identity, TlsError, TlsOptions, Version, versions};
 
@@ -10,10 +14,20 @@ use super::{Identity, TlsError, TlsOptions, Version, versions};
 #[derive(Clone)]
 pub struct ServerTls {
     pub identity: Identity,
-    /// PEM certificates: a client must show one that these vouch for.
-    pub client_ca_pem: Option<Vec<u8>>,
+    pub clients: Clients,
     pub min_version: Version,
     pub max_version: Version,
+}
+
+/// What is asked of those who connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// No certificate.
+    Anyone,
+    /// A certificate that these PEM certificates vouch for.
+    Certified(Vec<u8>),
+    /// The same of whoever shows a certificate; nobody has to, since there are other ways to prove who one is.
+    Welcome(Vec<u8>),
 }
 
 impl ServerTls {
@@ -22,16 +36,33 @@ impl ServerTls {
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions(self.min_version, self.max_version))?;
-        let builder = match &self.client_ca_pem {
-            None => builder.with_no_client_auth(),
-            Some(pem) => {
-                let roots = TlsOptions { ca_pem: Some(pem.clone()), ..TlsOptions::default() }.roots()?;
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
-                builder.with_client_cert_verifier(verifier)
-            }
+        let builder = match &self.clients {
+            Clients::Anyone => builder.with_no_client_auth(),
+            Clients::Certified(pem) => builder.with_client_cert_verifier(verifier(pem, provider, false)?),
+            Clients::Welcome(pem) => builder.with_client_cert_verifier(verifier(pem, provider, true)?),
         };
         let (chain, key) = self.identity.parse()?;
-        Ok(Arc::new(builder.with_single_cert(chain, key)?))
+        if chain.is_empty() {
+            return Err(TlsError::NoCert);
+        }
+        let mut config = builder.with_single_cert(chain, key)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
     }
+}
+
+/// Judges certificates of clients by these CAs, as a handshake does.
+pub fn client_verifier(ca_pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    verifier(ca_pem, Arc::new(ring::default_provider()), true)
+}
+
+fn verifier(
+    ca_pem: &[u8],
+    provider: Arc<CryptoProvider>,
+    optional: bool,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let roots = TlsOptions { ca_pem: Some(ca_pem.to_vec()), ..TlsOptions::default() }.roots()?;
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let builder = if optional { builder.allow_unauthenticated() } else { builder };
+    Ok(builder.build()?)
 }
