@@ -52,6 +52,20 @@ impl DialError {
         }
     }
 
+    /// Whether the same attempt ends the same way until somebody changes something, there or here.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::TimedOut { .. } | Self::Overloaded { .. } => false,
+            Self::NoTls { .. } | Self::ServerName { .. } | Self::Unauthorized { .. } => true,
+            Self::Status { status, .. } => *status < 500,
+            Self::Tls { source, .. } => is_verdict_of_tls(source),
+            Self::Handshake { source, .. } => {
+                !has_cause::<io::Error>(source.as_ref()) || is_verdict_of_tls(source.as_ref())
+            }
+        }
+    }
+
     /// An HTTP status where success was expected.
     pub(super) fn of_status(url: String, status: u16, retry_after: Option<&str>) -> Self {
         match status {
@@ -60,6 +74,25 @@ impl DialError {
             _ => Self::Status { url, status },
         }
     }
+}
+
+/// One end does not like the other's certificate, versions or the like; a connection that breaks is none.
+pub(super) fn is_verdict_of_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    has_cause::<rustls::Error>(error)
+}
+
+/// Whether an error is of this kind, or one of its causes is.
+fn has_cause<E: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // What an I/O error was made from is not one of its sources.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if error.is::<E>() || inner.is_some_and(|inner| has_cause::<E>(inner)) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// `Retry-After` in seconds or as a date (C-TH-06). A date in the past means now; what is neither is nothing.

@@ -14,7 +14,7 @@ use url::{Host, Position, Url};
 
 use super::{
     Target,
-    error::{hint, parse_retry_after},
+    error::{hint, is_verdict_of_tls, parse_retry_after},
     tls::{self, TlsError},
 };
 use crate::{
@@ -68,6 +68,20 @@ fn causes(error: &reqwest::Error) -> String {
 }
 
 impl ExchangeError {
+    /// Whether the same exchange ends the same way until somebody changes something, there or here.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Failed { source, .. } => is_verdict_of_tls(source),
+            Self::Overloaded { .. } => false,
+            Self::Status { status, .. } => *status < 500,
+            Self::Client { .. } | Self::Tls { .. } | Self::ServerName { .. } | Self::Unauthorized { .. } => {
+                true
+            }
+            Self::TooLargeForServer { .. } | Self::Body { .. } | Self::NotSent { .. } => true,
+        }
+    }
+
     /// What this means for the next attempt.
     #[must_use]
     pub fn retry(&self) -> Retry {

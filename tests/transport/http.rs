@@ -2,7 +2,7 @@
 
 use opamp::{
     protocol::client::{Event, Link},
-    transport::client::{Notice, Update, spawn},
+    transport::client::{Ended, Notice, Update, spawn},
     wire::{
         body,
         proto::{AgentDescription, AgentRemoteConfig, ComponentHealth, ServerToAgent},
@@ -69,7 +69,9 @@ async fn c_lm_08_09_10_an_answer_over_the_limit_fails_the_exchange() {
     let (_handle, mut notices) = spawn(machine(Link::Http), target, clock);
     let bomb = body::gzip(&vec![0; 100_000]);
     Request::accept(&listener).await.respond("200 OK", "Content-Encoding: gzip\r\n", &bomb).await;
-    let Notice::Disconnected(why) = next(&mut notices).await else { panic!("the exchange failed") };
+    let Notice::Disconnected(Ended { why, .. }) = next(&mut notices).await else {
+        panic!("the exchange failed")
+    };
     assert!(why.contains("1000"), "{why}");
     let again = Request::accept(&listener).await;
     assert_eq!(again.message().sequence_num, 2);
@@ -98,7 +100,9 @@ async fn s_tc_04_c_th_02_statuses_are_told_without_the_credentials() {
         let (listener, port) = listen().await;
         let (_handle, mut notices) = spawn(machine(Link::Http), target("http", port), clock);
         Request::accept(&listener).await.respond(status, "Retry-After: 5\r\n", b"").await;
-        let Notice::Disconnected(why) = next(&mut notices).await else { panic!("not connected") };
+        let Notice::Disconnected(Ended { why, .. }) = next(&mut notices).await else {
+            panic!("not connected")
+        };
         assert!(why.contains(words) && !why.contains("s3cret"), "{why}");
     }
 }
@@ -109,7 +113,7 @@ async fn a_redirect_is_not_followed_with_the_credentials() {
     let (_handle, mut notices) = spawn(machine(Link::Http), target("http", port), clock);
     let headers = format!("Location: http://127.0.0.1:{port}/elsewhere\r\n");
     Request::accept(&listener).await.respond("307 Temporary Redirect", &headers, b"").await;
-    let Notice::Disconnected(why) = next(&mut notices).await else { panic!("not connected") };
+    let Notice::Disconnected(Ended { why, .. }) = next(&mut notices).await else { panic!("not connected") };
     assert!(why.contains("307"), "{why}");
 }
 

@@ -234,7 +234,7 @@ impl Client {
         match self.phase {
             Phase::Waiting { until } => Some(until),
             Phase::Online { in_flight: false, last_sent, .. } => {
-                self.period().map(|period| last_sent + period)
+                self.period().map(|period| last_sent.saturating_add(period))
             }
             Phase::Online { .. } | Phase::Dialling | Phase::Stopping | Phase::Stopped => None,
         }
@@ -248,7 +248,7 @@ impl Client {
             }
             Phase::Online { in_flight: false, last_sent, .. } => {
                 // Measured from the last message of any sort (C-HB-09).
-                self.speak |= self.period().is_some_and(|period| now >= last_sent + period);
+                self.speak |= self.period().is_some_and(|period| now >= last_sent.saturating_add(period));
             }
             _ => {}
         }
@@ -273,7 +273,12 @@ impl Client {
             Link::Http => true,
             Link::WebSocket => self.caps.has(AgentCapabilities::ReportsHeartbeat),
         };
-        if beats && !self.heartbeat.is_zero() { Some(self.heartbeat) } else { None }
+        match (beats, self.link) {
+            // A server that is polled cannot be polled never (N2).
+            (true, Link::Http) if self.heartbeat.is_zero() => Some(DEFAULT_HEARTBEAT),
+            (true, _) if !self.heartbeat.is_zero() => Some(self.heartbeat),
+            _ => None,
+        }
     }
 
     fn wait(&mut self, why: Retry, now: Duration) {

@@ -31,11 +31,10 @@ impl Client {
         if !addressed {
             return self.tell(Event::Ignored("it is addressed to another instance uid"));
         }
-        let first = !*greeted;
-        *greeted = true;
         if let Some(error) = message.error_response {
             return self.refused(error, now);
         }
+        let first = !std::mem::replace(greeted, true);
         self.unconfirmed = Parts::NONE;
         self.asked();
         self.backoff.reset();

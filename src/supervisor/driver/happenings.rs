@@ -133,7 +133,8 @@ impl Driver {
         match notice {
             // Whoever listens there has yet to answer.
             Notice::Connected => tracing::debug!("there is a connection to the server"),
-            Notice::Disconnected(why) => self.disconnected(why),
+            Notice::Disconnected(ended) => self.disconnected(ended.why),
+            Notice::Redirected(_) => {}
             Notice::Event(event) => self.asked(event),
         }
     }

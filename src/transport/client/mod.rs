@@ -1,22 +1,22 @@
 //! Runs the client machine over a connection: one task that owns the machine, and a handle for whoever owns
 //! the agent.
 //!
+//! - `handle`: the handle, and what is wished for through it
+//!
 //! Updates never wait: the latest value of each part wins, and changes that come together go out together.
 //! Events wait in a bounded queue; while it is full, nothing more is read from the server.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+mod handle;
 
-use tokio::{
-    sync::{Notify, mpsc},
-    task::JoinHandle,
-    time::timeout,
-};
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::mpsc, time::sleep};
+
+pub use handle::{ClientHandle, Update};
+use handle::{Shared, elsewhere_wanted};
 
 use super::{
-    LinkEnd, Target,
+    DialError, LinkEnd, Target,
     http::{ExchangeError, HttpLink},
     ws::{self, WsLink},
 };
@@ -25,145 +25,55 @@ use crate::{
         backoff::Retry,
         client::{self, Client, Effect, Event},
     },
-    wire::{
-        AgentCaps,
-        proto::{
-            AgentDescription, AgentToServer, AvailableComponents, ComponentHealth, ConnectionSettingsStatus,
-            CustomCapabilities, CustomMessage, EffectiveConfig, PackageStatuses, RemoteConfigStatus,
-        },
-    },
+    wire::proto::{AgentToServer, ServerToAgent},
 };
 
-/// Events that may wait for their reader.
+/// Events that may wait for their reader, and custom messages for the task.
 const QUEUE: usize = 32;
+/// What a server that is left over plain HTTP has to answer.
+const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 /// A shutdown in order may take this long.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Time since any fixed start.
 pub type Clock = fn() -> Duration;
 
-/// A new value of one part of the agent's state.
-#[derive(Debug, Clone)]
-pub enum Update {
-    Description(AgentDescription),
-    Health(ComponentHealth),
-    EffectiveConfig(EffectiveConfig),
-    RemoteConfigStatus(RemoteConfigStatus),
-    PackageStatuses(PackageStatuses),
-    CustomCapabilities(CustomCapabilities),
-    AvailableComponents(AvailableComponents),
-    ConnectionSettingsStatus(ConnectionSettingsStatus),
-}
-
 /// What the owner of the agent is told.
 #[derive(Debug)]
 pub enum Notice {
     /// The connection stands; over plain HTTP: the first answer came.
     Connected,
-    /// With the reason, for people.
-    Disconnected(String),
+    Disconnected(Ended),
+    /// Another server is gone to: whatever was told before is of the one before. The number is that of
+    /// [`ClientHandle::redirect`].
+    Redirected(u64),
     Event(Event),
 }
 
-/// The way to the task. Dropping it ends the connection without a goodbye.
-#[derive(Debug)]
-pub struct ClientHandle {
-    shared: Arc<Shared>,
-    task: JoinHandle<()>,
+/// Why there is no connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// For people.
+    pub why: String,
+    /// The same attempt ends the same way until somebody changes something, there or here.
+    pub permanent: bool,
 }
 
-#[derive(Debug, Default)]
-struct Shared {
-    wishes: Mutex<Wishes>,
-    wake: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Wishes {
-    updates: Vec<Update>,
-    heartbeat: Option<Duration>,
-    capabilities: Option<AgentCaps>,
-    target: Option<Target>,
-    custom: Vec<CustomMessage>,
-    csr_pem: Option<String>,
-    uid: bool,
-    stop: bool,
-}
-
-impl Wishes {
-    /// Whether a connection attempt is of no use any more.
-    const fn elsewhere(&self) -> bool {
-        self.stop || self.target.is_some()
-    }
-}
-
-impl Shared {
-    fn wishes(&self) -> std::sync::MutexGuard<'_, Wishes> {
-        // Nothing can panic while the lock is held.
-        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ClientHandle {
-    /// Sets a part of the agent's state; it is sent when it differs from what the server knows.
-    pub fn update(&self, update: Update) {
-        let mut wishes = self.shared.wishes();
-        let kind = std::mem::discriminant(&update);
-        wishes.updates.retain(|waiting| std::mem::discriminant(waiting) != kind);
-        wishes.updates.push(update);
-        self.shared.wake.notify_one();
+impl Ended {
+    fn of_dial(error: &DialError) -> Self {
+        Self { why: error.to_string(), permanent: error.is_permanent() }
     }
 
-    pub fn set_heartbeat(&self, period: Duration) {
-        self.shared.wishes().heartbeat = Some(period);
-        self.shared.wake.notify_one();
+    fn of_exchange(error: &ExchangeError) -> Self {
+        Self { why: error.to_string(), permanent: error.is_permanent() }
     }
 
-    /// Changes what the agent can do; the server is told.
-    pub fn set_capabilities(&self, capabilities: AgentCaps) {
-        self.shared.wishes().capabilities = Some(capabilities);
-        self.shared.wake.notify_one();
+    fn of_link(end: &LinkEnd) -> Self {
+        Self { why: end.to_string(), permanent: false }
     }
 
-    /// Sends a custom message, or tells [`Event::NotSent`] why not.
-    pub fn send_custom(&self, message: CustomMessage) {
-        self.shared.wishes().custom.push(message);
-        self.shared.wake.notify_one();
-    }
-
-    /// Asks for a client certificate with a CSR, or tells [`Event::NoRequests`].
-    pub fn request_certificate(&self, csr_pem: String) {
-        self.shared.wishes().csr_pem = Some(csr_pem);
-        self.shared.wake.notify_one();
-    }
-
-    /// Asks the server to choose another uid.
-    pub fn request_uid(&self) {
-        self.shared.wishes().uid = true;
-        self.shared.wake.notify_one();
-    }
-
-    /// Leaves the server for this one.
-    pub fn redirect(&self, target: Target) {
-        self.shared.wishes().target = Some(target);
-        self.shared.wake.notify_one();
-    }
-
-    /// Says goodbye to the server and waits for the end, within bounds.
-    pub async fn shutdown(mut self, notices: mpsc::Receiver<Notice>) {
-        // The task must not wait for a reader that waits for the task.
-        drop(notices);
-        self.shared.wishes().stop = true;
-        self.shared.wake.notify_one();
-        if timeout(SHUTDOWN_WITHIN, &mut self.task).await.is_err() {
-            tracing::warn!("the connection to the server did not end in order and was dropped");
-        }
-    }
-}
-
-impl Drop for ClientHandle {
-    fn drop(&mut self) {
-        self.task.abort();
+    fn left() -> Self {
+        Self { why: format!("no answer within {LEAVE_WITHIN:?} to a server that is left"), permanent: false }
     }
 }
 
@@ -196,9 +106,7 @@ impl Shell {
     async fn run(mut self) {
         loop {
             self.take_wishes().await;
-            while let Some(effect) = self.client.poll_effect((self.clock)()) {
-                self.perform(effect).await;
-            }
+            self.perform_all().await;
             if self.client.is_stopped() {
                 return;
             }
@@ -206,8 +114,14 @@ impl Shell {
         }
     }
 
+    async fn perform_all(&mut self) {
+        while let Some(effect) = self.client.poll_effect((self.clock)()) {
+            self.perform(effect).await;
+        }
+    }
+
     async fn take_wishes(&mut self) {
-        let wishes = std::mem::take(&mut *self.shared.wishes());
+        let wishes = self.shared.take();
         for update in wishes.updates {
             match update {
                 Update::Description(value) => self.client.set_description(value),
@@ -226,9 +140,12 @@ impl Shell {
         if let Some(capabilities) = wishes.capabilities {
             self.client.set_capabilities(capabilities);
         }
-        if let Some(target) = wishes.target {
+        if let Some((number, target)) = wishes.target {
             self.client.redirect(target.link(), (self.clock)());
+            // The goodbye goes to the one that is left.
+            self.perform_all().await;
             self.target = target;
+            self.tell(Notice::Redirected(number)).await;
         }
         for message in wishes.custom {
             if let Err(refused) = self.client.send_custom(message) {
@@ -261,14 +178,14 @@ impl Shell {
             let elsewhere = elsewhere_wanted(&self.shared);
             tokio::select! {
                 dialled = ws::connect(&self.target, self.client.instance_uid()) => {
-                    dialled.map(|link| Link::Ws(Box::new(link))).map_err(|error| (error.retry(), error.to_string()))
+                    dialled.map(|link| Link::Ws(Box::new(link))).map_err(|error| (error.retry(), Ended::of_dial(&error)))
                 }
                 () = elsewhere => return,
             }
         } else {
             HttpLink::new(&self.target)
                 .map(|link| Link::Http { link: Box::new(link), answered: false })
-                .map_err(|error| (error.retry(), error.to_string()))
+                .map_err(|error| (error.retry(), Ended::of_exchange(&error)))
         };
         match dialled {
             Ok(link) => {
@@ -288,10 +205,11 @@ impl Shell {
             Link::Ws(link) => match link.send(message).await {
                 Ok(()) => {}
                 Err(LinkEnd::NotSent(error)) => self.dropped(&error),
-                Err(end) => self.lost(Retry::Lost, end.to_string()).await,
+                Err(end) => self.lost(Retry::Lost, Ended::of_link(&end)).await,
             },
-            Link::Http { link, answered } => match link.exchange(message).await {
-                Ok(answer) => {
+            Link::Http { link, answered } => match exchange(link, message, &self.shared).await {
+                Ok(None) => self.lost(Retry::Unanswered, Ended::left()).await,
+                Ok(Some(answer)) => {
                     let first = !std::mem::replace(answered, true);
                     self.client.received(answer, (self.clock)());
                     if first {
@@ -301,7 +219,7 @@ impl Shell {
                 Err(error @ (ExchangeError::NotSent { .. } | ExchangeError::TooLargeForServer { .. })) => {
                     self.dropped(&error);
                 }
-                Err(error) => self.lost(error.retry(), error.to_string()).await,
+                Err(error) => self.lost(error.retry(), Ended::of_exchange(&error)).await,
             },
         }
     }
@@ -324,7 +242,7 @@ impl Shell {
         let now = (self.clock)();
         let timer = async {
             match until {
-                Some(until) => tokio::time::sleep(until.saturating_sub(now)).await,
+                Some(until) => sleep(until.saturating_sub(now)).await,
                 None => std::future::pending().await,
             }
         };
@@ -339,12 +257,12 @@ impl Shell {
             () = timer => self.client.handle_timeout((self.clock)()),
             received = message => match received {
                 Ok(message) => self.client.received(message, (self.clock)()),
-                Err(end) => self.lost(Retry::Lost, end.to_string()).await,
+                Err(end) => self.lost(Retry::Lost, Ended::of_link(&end)).await,
             },
         }
     }
 
-    async fn lost(&mut self, retry: Retry, why: String) {
+    async fn lost(&mut self, retry: Retry, why: Ended) {
         self.link = Link::None;
         self.client.disconnected(retry, (self.clock)());
         self.tell(Notice::Disconnected(why)).await;
@@ -356,13 +274,23 @@ impl Shell {
     }
 }
 
-/// Resolves when a stop or another server is wished for; all wishes stay to be taken later.
-async fn elsewhere_wanted(shared: &Shared) {
-    loop {
-        let woken = shared.wake.notified();
-        if shared.wishes().elsewhere() {
-            return shared.wake.notify_one();
+/// One exchange; nothing when the server that is left, or is about to be, takes too long to answer.
+async fn exchange(
+    link: &HttpLink,
+    message: &AgentToServer,
+    shared: &Shared,
+) -> Result<Option<ServerToAgent>, ExchangeError> {
+    let patience = async {
+        if message.agent_disconnect.is_none() {
+            elsewhere_wanted(shared).await;
         }
-        woken.await;
-    }
+        sleep(LEAVE_WITHIN).await;
+    };
+    let answer = tokio::select! {
+        answer = link.exchange(message) => answer.map(Some),
+        () = patience => Ok(None),
+    };
+    // What was wished for meanwhile woke nobody else.
+    shared.wake.notify_one();
+    answer
 }
