@@ -3,6 +3,7 @@
 
 mod agent;
 mod auth;
+mod duplicates;
 mod harness;
 mod limits;
 mod process;

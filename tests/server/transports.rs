@@ -74,21 +74,6 @@ async fn ws_b_ws_07_several_agents_on_one_connection() {
 }
 
 #[tokio::test]
-async fn f_108_a_newer_connection_replaces_an_older_one() {
-    let bench = Bench::new().await;
-    let mut agent = Identity::new(1);
-    let mut old = Socket::connect(bench.server.opamp).await;
-    old.ask(&agent.full_report()).await;
-    let mut new = Socket::connect(bench.server.opamp).await;
-    new.ask(&agent.heartbeat()).await;
-    let frame = old.closed().await.expect("a closing handshake");
-    assert_eq!(u16::from(frame.code), 1008);
-    let shown = bench.get(&agent.path()).await;
-    assert_eq!(shown["status"]["connected"], true, "the old connection's end is not the agent's");
-    new.ask(&agent.heartbeat()).await;
-}
-
-#[tokio::test]
 async fn http_plain_and_gzipped_bodies_s_ht_01_02_03() {
     let bench = Bench::new().await;
     let mut agent = Identity::new(1);

@@ -4,8 +4,9 @@
 //! [`Session`] lives as long as a connection (over plain HTTP: as long as the agent keeps polling) and
 //! remembers what was already asked and offered on it. For each message: [`Session::receive`] folds it into
 //! the view; the caller then computes what it wants of the agent, and [`Session::reply`] says it.
-//! [`Session::push`] says it unprompted, when what is wanted changed.
+//! [`Session::push`] says it unprompted, when what is wanted changed. [`duplicates`] judges two that use one uid.
 
+pub mod duplicates;
 #[cfg(test)]
 mod tests;
 
@@ -226,11 +227,7 @@ impl Session {
             reply.capabilities = self.caps.bits();
             self.greeted = true;
         }
-        if view.sequence_num.is_none() && self.state_due && self.asked_state < ATTEMPTS_STATE {
-            self.state_due = false;
-            self.asked_state += 1;
-            reply.flags |= ServerToAgentFlags::ReportFullState as u64;
-        }
+        self.ask_state_into(&mut reply, view);
         if self.lacks_components(view, desired) {
             reply.flags |= ServerToAgentFlags::ReportAvailableComponents as u64;
         }
@@ -245,8 +242,24 @@ impl Session {
         }
         let mut message = ServerToAgent { instance_uid: view.instance_uid.to_vec(), ..Default::default() };
         let nothing = message.clone();
+        self.ask_state_into(&mut message, view);
         self.offer_into(&mut message, view, desired);
         (message != nothing).then_some(message)
+    }
+
+    /// What is known of the agent is not trusted any more, so it is asked for all of it.
+    pub fn distrust(&mut self, view: &mut AgentView) {
+        view.sequence_num = None;
+        self.state_due = true;
+        self.asked_state = 0;
+    }
+
+    fn ask_state_into(&mut self, message: &mut ServerToAgent, view: &AgentView) {
+        if view.sequence_num.is_none() && self.state_due && self.asked_state < ATTEMPTS_STATE {
+            self.state_due = false;
+            self.asked_state += 1;
+            message.flags |= ServerToAgentFlags::ReportFullState as u64;
+        }
     }
 
     /// What is wanted of the agent and not yet so.

@@ -12,7 +12,7 @@ use axum::{
 use super::Accept;
 use crate::{
     protocol::server::bad_request,
-    server::hub::Connection,
+    server::{hub::Connection, listen::Peer},
     wire::{
         CONTENT_TYPE,
         body::{self, BodyError},
@@ -36,6 +36,7 @@ pub(super) async fn exchange(accept: &Accept, request: Request) -> Response {
         return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST")]).into_response();
     }
     let headers = request.headers().clone();
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
     let limit = accept.limit;
     let bytes = match tokio::time::timeout(BODY_WITHIN, to_bytes(request.into_body(), limit)).await {
         Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
@@ -48,7 +49,7 @@ pub(super) async fn exchange(accept: &Accept, request: Request) -> Response {
     };
     let coding = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
     let reply = match body::decode::<AgentToServer>(&bytes, coding, limit) {
-        Ok(message) => accept.hub.receive(&mut Connection::http(), message).reply,
+        Ok(message) => accept.hub.receive(&mut Connection::http().of(peer), message).reply,
         Err(BodyError::TooLarge { .. }) => return too_large(accept),
         Err(error @ BodyError::Encoding(_)) => {
             return (StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("{error}\n")).into_response();

@@ -32,6 +32,8 @@ const SEND_WITHIN: Duration = Duration::from_secs(30);
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 /// Malformed messages in a row after which a peer is no use.
 const MALFORMED: u32 = 10;
+/// In pings that are to show which of two connections under one uid lives.
+const RIVAL: &[u8] = b"rival";
 
 pub(super) fn upgrade(upgrade: WebSocketUpgrade, accept: Accept) -> Response {
     upgrade
@@ -94,6 +96,10 @@ impl Link {
     async fn received(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
         match message {
             Some(Ok(Message::Binary(bytes))) => self.opamp(&bytes).await,
+            Some(Ok(Message::Pong(said))) if said == *RIVAL => {
+                self.accept.hub.answered(&self.connection);
+                Ok(())
+            }
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
             Some(Ok(Message::Text(_))) => {
                 self.accept.hub.metrics.malformed.add(1);
@@ -130,9 +136,12 @@ impl Link {
     async fn push(&mut self) -> Result<(), End> {
         match self.accept.hub.pushes(&mut self.connection) {
             Pushed::Replaced => Err(End::Close(close_code::POLICY, "replaced by a newer connection")),
-            Pushed::Send(messages) => {
-                for message in &messages {
+            Pushed::Send(pushes) => {
+                for message in &pushes.messages {
                     self.send(message).await?;
+                }
+                if pushes.ping {
+                    self.transmit(Message::Ping(Bytes::from_static(RIVAL))).await?;
                 }
                 Ok(())
             }

@@ -49,6 +49,11 @@ pub(super) async fn metrics(State(api): State<Api>) -> Response {
         ("config_offers", "Remote configs sent to agents.", &counters.offers),
         ("restart_commands", "Restart commands sent to agents.", &counters.restarts),
         ("dropped_messages", "Messages over the size limit that were not sent.", &counters.dropped),
+        (
+            "duplicate_uids",
+            "Agents whose uid was another's and who were given a new one.",
+            &counters.duplicates,
+        ),
     ];
     for (name, help, counter) in totals {
         let name = format!("opamp_server_{name}_total");

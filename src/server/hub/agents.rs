@@ -1,20 +1,22 @@
 //! What a connection does to the fleet.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash, Hasher},
+    net::IpAddr,
     sync::Arc,
 };
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use super::{Hub, Link, State, capabilities};
+use super::{Hub, Link, State, capabilities, duplicates::Place};
 use crate::{
-    protocol::server::{Session, bad_request},
+    protocol::server::{Session, bad_request, duplicates::Weave},
     server::fleet::{Agent, Transport},
     wire::{
         InstanceUid,
-        proto::{AgentToServer, ServerToAgent, ServerToAgentFlags},
+        proto::{AgentIdentification, AgentToServer, ServerToAgent, ServerToAgentFlags},
     },
 };
 
@@ -23,12 +25,14 @@ pub(super) const HTTP: u64 = 0;
 
 /// One connection, as its task holds it.
 pub struct Connection {
-    id: u64,
-    transport: Transport,
+    pub(super) id: u64,
+    pub(super) transport: Transport,
+    /// The other end's address, the same number for the same address.
+    pub(super) peer: u64,
     /// Rings when there may be something to push.
     pub wake: Arc<Notify>,
     /// The agents heard on it (B-WS-07).
-    uids: BTreeSet<InstanceUid>,
+    pub(super) uids: BTreeSet<InstanceUid>,
 }
 
 /// What to send for a message that came in.
@@ -40,8 +44,15 @@ pub struct Answer {
 
 /// What to send unprompted, or that the agents of this connection are now heard elsewhere.
 pub enum Pushed {
-    Send(Vec<ServerToAgent>),
+    Send(Pushes),
     Replaced,
+}
+
+#[derive(Default)]
+pub struct Pushes {
+    pub messages: Vec<ServerToAgent>,
+    /// Another connection uses a uid of this one: a ping shall show whether this one lives.
+    pub ping: bool,
 }
 
 impl Hub {
@@ -65,9 +76,14 @@ impl Hub {
         let now = Timestamp::now();
         let mut state = self.lock();
         self.adopt(&mut state, uid);
+        match self.place(&mut state, uid, connection, &message) {
+            Place::Holder => {}
+            Place::Aside => return Answer::only(ack(uid)),
+            Place::Renamed(new) => return Answer::only(renamed(uid, new)),
+        }
         let State { fleet, links, dirty, seen, .. } = &mut *state;
         let new = !fleet.agents.contains_key(&uid);
-        let link = attach(links, uid, connection);
+        let link = links.entry(uid).or_insert_with(|| Link::new(connection));
         let (agent, catalogue) = fleet.agent_entry(uid, now);
         let received = agent.receive(&mut link.session, message, catalogue, now);
         if received.wants_uid && agent.new_uid().is_none() {
@@ -78,10 +94,6 @@ impl Hub {
         let reply = agent.reply(&mut link.session);
         self.count(&reply);
         let answer = self.with_restart(agent, link, connection.transport, reply);
-        if received.disconnect {
-            links.remove(&uid);
-            connection.uids.remove(&uid);
-        }
         // A sequence that began anew is stored at once: after a crash, the number of an earlier run could
         // fit by chance and hide what was lost.
         if new || linked || received.gap || !received.changed.is_empty() {
@@ -92,49 +104,47 @@ impl Hub {
         } else {
             seen.insert(uid);
         }
+        if received.disconnect {
+            connection.uids.remove(&uid);
+            self.unlink(&mut state, uid, connection.id);
+        }
         answer
     }
 
     /// What the agents of a connection are to be told now.
     pub fn pushes(&self, connection: &mut Connection) -> Pushed {
         let mut state = self.lock();
-        let State { fleet, links, dirty, .. } = &mut *state;
         let had = !connection.uids.is_empty();
-        connection.uids.retain(|uid| links.get(uid).is_some_and(|link| link.connection == connection.id));
+        connection.uids.retain(|uid| state.concerns(*uid, connection.id));
         if had && connection.uids.is_empty() {
             return Pushed::Replaced;
         }
-        let mut messages = Vec::new();
+        let mut pushes = Pushes::default();
         for uid in &connection.uids {
-            let (Some(link), Some(agent)) = (links.get_mut(uid), fleet.agents.get_mut(uid)) else { continue };
+            pushes.ping |= state.ping_due(*uid, connection.id);
+            if let Some(new) = state.rivals.to_say(connection.id, *uid) {
+                pushes.messages.push(renamed(*uid, new));
+            }
+            let State { fleet, links, dirty, .. } = &mut *state;
+            let link = links.get_mut(uid).filter(|link| link.connection == connection.id);
+            let (Some(link), Some(agent)) = (link, fleet.agents.get_mut(uid)) else { continue };
             if let Some(message) = agent.push(&mut link.session) {
                 self.count(&message);
-                messages.push(message);
+                pushes.messages.push(message);
             }
             if let Some(command) = self.restart(agent, &mut link.session) {
                 dirty.insert(*uid);
-                messages.push(command);
+                pushes.messages.push(command);
             }
         }
-        Pushed::Send(messages)
+        Pushed::Send(pushes)
     }
 
     /// The connection is gone; so are the agents that were heard on it and nowhere else (S-WS-03).
     pub fn detach(&self, connection: &Connection) {
-        let now = Timestamp::now();
         let mut state = self.lock();
-        let State { fleet, links, dirty, .. } = &mut *state;
         for uid in &connection.uids {
-            if links.get(uid).is_none_or(|link| link.connection != connection.id) {
-                continue;
-            }
-            links.remove(uid);
-            if let Some(agent) = fleet.agents.get_mut(uid)
-                && agent.set_connected(None, now)
-            {
-                dirty.insert(*uid);
-                self.tell(*uid);
-            }
+            self.unlink(&mut state, *uid, connection.id);
         }
     }
 
@@ -168,7 +178,7 @@ impl Hub {
         };
         let command = if room { self.restart(agent, &mut link.session) } else { None };
         match (command, transport) {
-            (Some(command), Transport::Http) => Answer { reply: command, more: None },
+            (Some(command), Transport::Http) => Answer::only(command),
             (more, _) => Answer { reply, more },
         }
     }
@@ -195,7 +205,15 @@ impl Hub {
 
 impl Connection {
     fn new(id: u64, transport: Transport) -> Self {
-        Self { id, transport, wake: Arc::default(), uids: BTreeSet::new() }
+        Self { id, transport, peer: 0, wake: Arc::default(), uids: BTreeSet::new() }
+    }
+
+    /// The same connection, with the address that it comes from.
+    #[must_use]
+    pub fn of(self, peer: Option<IpAddr>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        peer.hash(&mut hasher);
+        Self { peer: hasher.finish(), ..self }
     }
 
     /// For one exchange over plain HTTP.
@@ -205,32 +223,43 @@ impl Connection {
     }
 }
 
-/// The agent's link, which is this connection from now on. An older one is told (F-108).
-fn attach<'a>(
-    links: &'a mut HashMap<InstanceUid, Link>,
-    uid: InstanceUid,
-    connection: &mut Connection,
-) -> &'a mut Link {
-    connection.uids.insert(uid);
-    let link = links.entry(uid).or_insert_with(|| Link::new(connection));
-    if link.connection != connection.id {
-        let older = std::mem::replace(link, Link::new(connection));
-        older.wake.notify_one();
+impl Answer {
+    const fn only(reply: ServerToAgent) -> Self {
+        Self { reply, more: None }
     }
-    link
+}
+
+/// An answer that says nothing (S-SQ-05).
+fn ack(uid: InstanceUid) -> ServerToAgent {
+    ServerToAgent { instance_uid: uid.to_vec(), ..Default::default() }
+}
+
+/// The answer to an agent that shall use another uid (S-ID-05). It may be the first that this agent gets.
+fn renamed(uid: InstanceUid, new: InstanceUid) -> ServerToAgent {
+    ServerToAgent {
+        capabilities: capabilities().bits(),
+        agent_identification: Some(AgentIdentification { new_instance_uid: new.to_vec() }),
+        ..ack(uid)
+    }
 }
 
 impl Link {
-    fn new(connection: &Connection) -> Self {
+    pub(super) fn new(connection: &Connection) -> Self {
         let session = match connection.transport {
             Transport::WebSocket => Session::new(capabilities()),
             Transport::Http => Session::over_http(capabilities()),
         };
-        Self { connection: connection.id, session, wake: connection.wake.clone() }
+        Self {
+            connection: connection.id,
+            session,
+            wake: connection.wake.clone(),
+            weave: Weave::default(),
+            contested: None,
+        }
     }
 }
 
-fn fresh_uid(now: Timestamp) -> InstanceUid {
+pub(super) fn fresh_uid(now: Timestamp) -> InstanceUid {
     let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
     InstanceUid::v7(millis, rand::random())
 }

@@ -33,6 +33,7 @@ impl Hub {
             }
             round = round.wrapping_add(1);
             self.give_up_silent(Timestamp::now());
+            self.settle();
             let flushed =
                 if round.is_multiple_of(SEEN_EVERY) { self.flush().await } else { self.flush_state().await };
             self.metrics.note_store(&flushed);
@@ -112,7 +113,8 @@ impl Hub {
         let mut state = self.lock();
         let super::State { fleet, links, dirty, .. } = &mut *state;
         links.retain(|uid, link| {
-            let Some(agent) = fleet.agents.get_mut(uid).filter(|_| link.connection == HTTP) else {
+            let polls = link.connection == HTTP && link.contested.is_none();
+            let Some(agent) = fleet.agents.get_mut(uid).filter(|_| polls) else {
                 return true;
             };
             if now.duration_since(agent.last_seen) < HTTP_SILENCE {

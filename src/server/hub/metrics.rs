@@ -29,6 +29,8 @@ pub struct Metrics {
     pub offers: Counter,
     pub restarts: Counter,
     pub dropped: Counter,
+    /// Agents told to take another uid because theirs is another agent's.
+    pub duplicates: Counter,
     store_problem: Mutex<Option<String>>,
 }
 

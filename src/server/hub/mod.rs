@@ -1,13 +1,14 @@
 //! The shell around the pure fleet: one place that agents' sessions and operators' requests meet.
 //! It owns the clock, the store and the wake-ups. Critical sections are short and never wait.
 //!
-//! - `agents`: what a connection does: receive, push, detach
+//! - `agents`: what a connection does: receive, push, detach; `duplicates`: whose a uid is when several use it
 //! - `flush`: state goes to disk in batches, silent HTTP agents are given up
 //! - `metrics`: counters
 //!
 //! Called by `accept` (agents) and `api` (operators).
 
 mod agents;
+mod duplicates;
 mod flush;
 pub mod metrics;
 #[cfg(test)]
@@ -19,12 +20,14 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use jiff::Timestamp;
 use tokio::sync::{Notify, broadcast};
 
 pub use agents::{Answer, Connection, Pushed};
+use duplicates::{Contested, Rivals};
 use metrics::Metrics;
 
 use super::{
@@ -35,7 +38,7 @@ use super::{
     store::{Change, Store, StoreError, record::AgentRecord},
 };
 use crate::{
-    protocol::server::Session,
+    protocol::server::{Session, duplicates::Weave},
     wire::{InstanceUid, ServerCaps, proto::ServerCapabilities},
 };
 
@@ -57,6 +60,7 @@ pub struct Hub {
     events: broadcast::Sender<Event>,
     pub metrics: Metrics,
     next_connection: AtomicU64,
+    started: Instant,
 }
 
 struct State {
@@ -68,6 +72,7 @@ struct State {
     seen: BTreeSet<InstanceUid>,
     /// Agents that took another uid; their old rows go with the next flush.
     gone: BTreeSet<InstanceUid>,
+    rivals: Rivals,
 }
 
 /// The connection over which an agent is reached, with what was said on it.
@@ -75,6 +80,10 @@ struct Link {
     connection: u64,
     session: Session,
     wake: Arc<Notify>,
+    /// For plain HTTP, whose messages all come over "the same" connection.
+    weave: Weave,
+    /// An older connection under the same uid, while it is not known which is the agent's.
+    contested: Option<Box<Contested>>,
 }
 
 /// Changes the fleet, and returns the agents that are concerned.
@@ -124,6 +133,7 @@ impl Hub {
             dirty: BTreeSet::new(),
             seen: BTreeSet::new(),
             gone: BTreeSet::new(),
+            rivals: Rivals::default(),
         };
         Ok(Self {
             state: Mutex::new(state),
@@ -132,6 +142,7 @@ impl Hub {
             events: broadcast::Sender::new(EVENTS),
             metrics: Metrics::default(),
             next_connection: AtomicU64::new(agents::HTTP + 1),
+            started: Instant::now(),
         })
     }
 
