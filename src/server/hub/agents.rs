@@ -122,7 +122,7 @@ impl Hub {
         let mut pushes = Pushes::default();
         for uid in &connection.uids {
             pushes.ping |= state.ping_due(*uid, connection.id);
-            if let Some(new) = state.rivals.to_say(connection.id, *uid) {
+            if let Some(new) = state.rivals.unsaid(connection.id, *uid) {
                 pushes.messages.push(renamed(*uid, new));
             }
             let State { fleet, links, dirty, .. } = &mut *state;

@@ -54,7 +54,7 @@ pub(super) enum Place {
 
 impl Rivals {
     /// The uid that an agent is to be told unprompted, once.
-    pub(super) fn to_say(&mut self, connection: u64, uid: InstanceUid) -> Option<InstanceUid> {
+    pub(super) fn unsaid(&mut self, connection: u64, uid: InstanceUid) -> Option<InstanceUid> {
         let told = self.told.get_mut(&(connection, uid)).filter(|told| !told.said)?;
         told.said = true;
         Some(told.new)
