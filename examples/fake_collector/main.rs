@@ -15,6 +15,8 @@
 //! | `crash_after=2s` | exits that long after it became healthy |
 //! | `exit_code=N` | the code of such exits, 1 if not given |
 //! | `config_marker=TEXT` | exits at start or reload when a config contains the text; `validate` does not mind |
+//! | `custom=NAME` | a component advertises this custom capability, and sends each message of it back |
+//! | `custom_flood=N` | and sends it that many times |
 //! | `late_listen=2s` | signal handlers, ports and OpAMP come that late |
 //! | `ignore_term` | SIGTERM and SIGINT do nothing |
 //! | `hang_up` | ends its session once it said that it is healthy, and dials no more |
@@ -28,7 +30,8 @@
 //! | `hang_validate` | `validate` never ends |
 //! | `wrong_version=X` | says it is that version |
 //!
-//! With `$FAKE_COLLECTOR_EVENTS` each start, reload, signal, validation and exit is a line in that file.
+//! With `$FAKE_COLLECTOR_EVENTS` each start, reload, signal, validation and exit is a line in that file, and each list
+//! of custom capabilities that the server is said to have.
 
 mod answers;
 mod args;

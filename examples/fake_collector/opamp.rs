@@ -7,13 +7,14 @@ use opamp::wire::{
     DEFAULT_MESSAGE_LIMIT, InstanceUid, attrs, frame,
     proto::{
         AgentCapabilities, AgentConfigMap, AgentConfigObject, AgentDescription, AgentDisconnect,
-        AgentToServer, ComponentHealth, EffectiveConfig, ServerToAgent, ServerToAgentFlags,
+        AgentToServer, ComponentHealth, CustomCapabilities, CustomMessage, EffectiveConfig, ServerToAgent,
+        ServerToAgentFlags,
     },
 };
 use tokio::{net::TcpStream, select, sync::watch, time::sleep};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
-use crate::{answers, config::Config, config::OpampSettings, switches::Switches};
+use crate::{answers, config::Config, config::OpampSettings, event, switches::Switches};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -27,6 +28,8 @@ pub(crate) struct Session {
     pipelines: Vec<String>,
     components: opamp::collector::components::Components,
     hangs_up: bool,
+    /// The custom capability of a component, and how often it sends back what it gets.
+    custom: Option<(String, usize)>,
     healthy: watch::Receiver<bool>,
     stop: watch::Receiver<bool>,
 }
@@ -49,6 +52,7 @@ impl Session {
             pipelines: config.pipelines(),
             components: answers::known(switches),
             hangs_up: switches.has("hang_up"),
+            custom: switches.text("custom").map(|name| (name.to_owned(), switches.number("custom_flood", 1))),
             healthy,
             stop,
         }
@@ -129,6 +133,29 @@ impl Session {
             let available_components = Some(self.components.to_wire());
             self.send(socket, AgentToServer { available_components, ..Default::default() }).await?;
         }
+        if let Some(of_server) = &message.custom_capabilities {
+            event(&format!("custom capabilities of the server: {}", of_server.capabilities.join(" ")));
+        }
+        if let Some(message) = &message.custom_message {
+            self.echo(socket, message).await?;
+        }
+        Ok(())
+    }
+
+    /// What a component with a custom capability does: sends its messages back.
+    async fn echo(
+        &mut self,
+        socket: &mut Socket,
+        message: &CustomMessage,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        let Some((_, times)) = self.custom.clone().filter(|(name, _)| *name == message.capability) else {
+            event(&format!("custom message of {}", message.capability));
+            return Ok(());
+        };
+        for _ in 0..times {
+            let custom_message = Some(CustomMessage { r#type: "echo".to_owned(), ..message.clone() });
+            self.send(socket, AgentToServer { custom_message, ..Default::default() }).await?;
+        }
         Ok(())
     }
 
@@ -162,6 +189,10 @@ impl Session {
             health: Some(self.health()),
             effective_config: Some(EffectiveConfig { config_map: Some(AgentConfigMap { config_map }) }),
             available_components: Some(self.components.wire_hash_only()),
+            custom_capabilities: self
+                .custom
+                .as_ref()
+                .map(|(name, _)| CustomCapabilities { capabilities: vec![name.clone()] }),
             ..Default::default()
         }
     }

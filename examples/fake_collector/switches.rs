@@ -7,6 +7,8 @@ const KNOWN: &[&str] = &[
     "crash_after",
     "exit_code",
     "config_marker",
+    "custom",
+    "custom_flood",
     "late_listen",
     "ignore_term",
     "flip_health",

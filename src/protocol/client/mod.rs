@@ -305,7 +305,11 @@ impl Client {
         self.backoff.reset();
         self.former_uid = None;
         self.server_caps = ServerCaps::default();
-        self.asks.peer.clear();
+        if !self.asks.peer.is_empty() {
+            // The next server has said nothing yet (B-CU-02).
+            self.asks.peer.clear();
+            self.effects.push_back(Effect::Event(Event::CustomCapabilities(CustomCapabilities::default())));
+        }
         self.ask_again();
         self.dirty = Parts::ALL;
         self.unconfirmed = Parts::NONE;

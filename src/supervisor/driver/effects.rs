@@ -154,6 +154,7 @@ impl Driver {
     pub(super) async fn bury(&mut self, exit: Exit) {
         let Some(collector) = self.collector.take() else { return };
         self.expect_word(None);
+        self.collector_replaced();
         let generation = self.generation;
         let Epitaph { how, blame, snippet } = collector.epitaph(exit).await;
         tracing::info!(%exit, "the Collector ended");

@@ -13,6 +13,7 @@ use crate::{
         record,
         reload::{Cause, Found},
     },
+    telemetry::otlp::Direction,
     transport::client::Notice,
     wire::proto::AvailableComponents,
 };
@@ -98,12 +99,15 @@ impl Driver {
             }
             Word::EffectiveConfig(config) => self.report_effective_config(config),
             Word::Components(components) => self.learn_components(&components),
+            Word::CustomCapabilities(said) => self.collector_customizes(session, said),
+            Word::Custom(message) => self.custom_of_collector(message),
             Word::Silent { why } => {
                 tracing::error!("the Collector {why}; it is stopped and started again");
                 self.tell(Input::Silent { generation, why });
             }
             Word::Gone { goodbye } => {
                 tracing::debug!(goodbye, "the Collector's opamp extension hung up");
+                self.collector_left(session);
                 self.expect_another_word();
             }
         }
@@ -180,11 +184,11 @@ impl Driver {
                 self.tell(Input::ServerReached);
             }
             Event::ConnectionSettings(offer) => self.settings_offered(&offer),
-            Event::NotSent(why) => tracing::warn!("a custom message is not sent: {why}"),
+            Event::NotSent(why) => self.not_passed(Direction::ToServer, &why.to_string()),
             Event::NoRequests(why) => tracing::warn!("no certificate is asked for: {why}"),
-            Event::Packages(_) | Event::CustomCapabilities(_) | Event::CustomMessage(_) => {
-                tracing::debug!("the server offers what is not acted on")
-            }
+            Event::CustomCapabilities(said) => self.server_customizes(said),
+            Event::CustomMessage(message) => self.custom_of_server(message),
+            Event::Packages(_) => tracing::debug!("the server offers what is not acted on"),
         }
     }
 }

@@ -13,6 +13,7 @@
 //! - `effects`: doing what the machine asks for; `files`: the Collector's files
 //! - `keeping`: making durable what happened, and saying it only then
 //! - `announce`: what a service manager is told; `telling`: what it and others are told
+//! - `custom`: messages between the server and the Collector's components
 //! - `instruments`: numbers and spans of what happens
 //! - `offers`: what the server wants to be run; `connection`, `own_telemetry`: what it offers of connections
 //! - `reload`: another `supervisor.yaml`; `way_back`: from one that the Collector does not do with
@@ -25,6 +26,7 @@
 mod announce;
 mod askers;
 mod connection;
+mod custom;
 mod effects;
 mod files;
 mod happenings;
@@ -48,6 +50,7 @@ use tokio::{
 
 use announce::Announcer;
 use askers::Askers;
+use custom::Custom;
 use happenings::Happening;
 use instruments::UnderWay;
 use keeping::Unsaved;
@@ -152,6 +155,7 @@ pub(super) struct Driver {
     /// Grows with each life of a config that is watched from here.
     watches: u64,
     vigil: Vigil,
+    custom: Custom,
 }
 
 impl Driver {
@@ -184,6 +188,7 @@ impl Driver {
             suspended: clock::suspended(),
             watches: 0,
             vigil: Vigil::default(),
+            custom: Custom::default(),
         }
     }
 

@@ -29,6 +29,15 @@ pub struct Meters {
     starts: AtomicU64,
     applied: AtomicU64,
     failed: AtomicU64,
+    custom_to_server: AtomicU64,
+    custom_to_collector: AtomicU64,
+}
+
+/// Which way a custom message would have gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    ToServer,
+    ToCollector,
 }
 
 impl Meters {
@@ -52,6 +61,15 @@ impl Meters {
         if applied { &self.applied } else { &self.failed }.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A custom message was dropped.
+    pub fn custom_dropped(&self, direction: Direction) {
+        match direction {
+            Direction::ToServer => &self.custom_to_server,
+            Direction::ToCollector => &self.custom_to_collector,
+        }
+        .fetch_add(1, Ordering::Relaxed);
+    }
+
     fn metrics(&self, since: u64) -> Vec<Metric> {
         let read = |counter: &AtomicU64| i64::try_from(counter.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
         let flag = |flag: &AtomicBool| i64::from(flag.load(Ordering::Relaxed));
@@ -60,6 +78,8 @@ impl Meters {
         };
         let results = [("applied", &self.applied), ("failed", &self.failed)]
             .map(|(result, count)| point(read(count), since, vec![text("result", result)]));
+        let dropped = [("server", &self.custom_to_server), ("collector", &self.custom_to_collector)]
+            .map(|(to, count)| point(read(count), since, vec![text("to", to)]));
         vec![
             state(
                 "supervisor.agent.health_status",
@@ -84,6 +104,13 @@ impl Meters {
                 "{config}",
                 true,
                 results.into(),
+            ),
+            metric(
+                "supervisor.custom_messages.dropped",
+                "Custom messages that were dropped on their way, by whom they were for",
+                "{message}",
+                true,
+                dropped.into(),
             ),
         ]
     }

@@ -30,7 +30,7 @@ pub use crate::wire::otlp::any_value as value;
 use crate::wire::otlp::{AnyValue, ArrayValue, LogRecord, Resource, Scope, Span, any_value::Value};
 use deliver::Delivery;
 pub use forward::Forward;
-pub use meters::Meters;
+pub use meters::{Direction, Meters};
 pub use spans::{Begun, Spans};
 
 /// What is in the queues at the end has this long to get out.

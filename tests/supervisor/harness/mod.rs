@@ -152,6 +152,17 @@ impl Host {
         fs::read_to_string(self.dir.path().join("supervisor.log")).unwrap_or_default()
     }
 
+    /// Waits until the fake Collector's event file has this.
+    pub(crate) async fn happens(&self, what: &str) {
+        let waiting = async {
+            let mut tick = tokio::time::interval(Duration::from_millis(10));
+            while !self.events().iter().any(|event| event.ends_with(what)) {
+                tick.tick().await;
+            }
+        };
+        assert!(timeout(DEADLINE, waiting).await.is_ok(), "{what:?} is not in {:?}", self.events());
+    }
+
     /// Waits until the supervisor's log says this.
     pub(crate) async fn logs(&self, words: &str) {
         let waiting = async {
