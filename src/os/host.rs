@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 
 use nix::{sys::utsname, unistd};
 
-/// `os.type`, `os.description`, `host.arch`, `host.name` and, where there is one, `host.id`.
+/// `os.type`, `os.description`, `os.version`, `host.arch`, `host.name` and, where there is one, `host.id`.
 #[must_use]
 pub fn attributes() -> BTreeMap<&'static str, String> {
     let mut facts = BTreeMap::from([("os.type", "linux".to_owned())]);
@@ -18,8 +18,10 @@ pub fn attributes() -> BTreeMap<&'static str, String> {
         }
     };
     let uname = utsname::uname().ok();
-    let kernel = uname.as_ref().map(|uname| format!("Linux {}", uname.release().to_string_lossy()));
-    add("os.description", pretty_name(&release).or(kernel));
+    let kernel = uname.as_ref().map(|uname| uname.release().to_string_lossy().into_owned());
+    let linux = kernel.as_ref().map(|version| format!("Linux {version}"));
+    add("os.description", value("PRETTY_NAME", &release).or(linux));
+    add("os.version", value("VERSION_ID", &release).or(kernel));
     add("host.arch", uname.map(|uname| arch(&uname.machine().to_string_lossy())));
     add("host.name", unistd::gethostname().ok().map(|name| name.to_string_lossy().into_owned()));
     add("host.id", fs::read_to_string("/etc/machine-id").ok().map(|id| id.trim().to_owned()));
@@ -39,8 +41,8 @@ fn arch(machine: &str) -> String {
 }
 
 /// A value of os-release is a shell word: bare, or in quotes with backslashes.
-fn pretty_name(release: &str) -> Option<String> {
-    let value = release.lines().find_map(|line| line.trim().strip_prefix("PRETTY_NAME="))?.trim();
+fn value(key: &str, release: &str) -> Option<String> {
+    let value = release.lines().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='))?.trim();
     let quote = value.chars().next().filter(|first| matches!(first, '"' | '\''));
     let inner = match quote {
         Some(quote) => value.strip_prefix(quote)?.strip_suffix(quote)?,
@@ -62,7 +64,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pretty_name_is_unquoted() {
+    fn a_value_of_os_release_is_unquoted() {
+        let pretty_name = |release| value("PRETTY_NAME", release);
         let release = "NAME=x\nPRETTY_NAME=\"Debian \\\"13\\\" \\\\ $\"\nID=debian\n";
         assert_eq!(pretty_name(release).as_deref(), Some("Debian \"13\" \\ $"));
         assert_eq!(pretty_name("PRETTY_NAME=Alpine").as_deref(), Some("Alpine"));
@@ -75,7 +78,9 @@ mod tests {
     fn this_host_has_a_name_and_an_architecture() {
         let facts = attributes();
         assert_eq!(facts["os.type"], "linux");
-        assert!(!facts["os.description"].is_empty() && !facts["host.name"].is_empty());
+        for name in ["os.description", "os.version", "host.name"] {
+            assert!(!facts[name].is_empty(), "{name}");
+        }
         assert_eq!(arch("x86_64"), "amd64");
         assert_eq!(arch("aarch64"), "arm64");
     }

@@ -79,6 +79,13 @@ mod tests {
         fs::create_dir(&deep).unwrap();
         let path = deep.join("control.sock");
         drop(listen(&path).unwrap());
+        // A child that another test has just forked holds the socket too, until it runs its own program.
+        let refused = async {
+            while connect(&path).is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(10), refused).await.unwrap();
         assert_eq!(connect(&path).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
         let listener = listen(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);

@@ -126,7 +126,7 @@ fn status_field(pid: i32, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_sidecar_does_its_job_as_nobody_on_a_read_only_root() {
+async fn c_se_02_the_sidecar_does_its_job_as_nobody_on_a_read_only_root() {
     let server = Server::start().await;
     let (pod, health) = (pod(), free_port());
     let root = image(&pod, health);

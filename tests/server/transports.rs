@@ -104,7 +104,7 @@ async fn http_plain_and_gzipped_bodies_s_ht_01_02_03() {
 }
 
 #[tokio::test]
-async fn s_tc_03_the_media_type_decides_between_the_transports() {
+async fn s_tc_01_03_the_media_type_decides_between_the_transports() {
     let bench = Bench::new().await;
     let bytes = body::encode(&Identity::new(1).full_report(), LIMIT).unwrap();
     let with = |kind: &'static str, path: &'static str| {

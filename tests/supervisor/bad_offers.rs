@@ -81,7 +81,7 @@ fn bomb() -> String {
 }
 
 #[tokio::test]
-async fn f_80_hostile_yaml_is_refused_at_once_and_costs_no_memory() {
+async fn f_80_c_se_01_hostile_yaml_is_refused_at_once_and_costs_no_memory() {
     let (server, host, supervisor) = running().await;
     let collector = host.collector_pid();
     for (what, text) in [

@@ -76,7 +76,7 @@ async fn f_81_nothing_is_fetched_when_a_config_is_judged() {
 
 /// The real Collector ends a comment where YAML 1.2 does not: what it would run is not what a rule would see.
 #[tokio::test]
-async fn a_config_that_the_collector_reads_differently_is_refused() {
+async fn c_se_01_a_config_that_the_collector_reads_differently_is_refused() {
     let server = Server::start().await;
     let hidden =
         format!("{WITHIN}# harmless\u{85}extensions: {{health_check: {{endpoint: '127.0.0.1:0'}}}}\n");

@@ -79,7 +79,7 @@ async fn c_ad_01_sigterm_stops_the_collector_and_says_goodbye() {
 }
 
 #[tokio::test]
-async fn f_62_a_killed_supervisor_takes_its_collector_along_and_comes_back() {
+async fn f_62_c_id_04_a_killed_supervisor_takes_its_collector_along_and_comes_back() {
     let server = Server::start().await;
     let host = Host::new(&server.endpoint, &fake_collector()).fake("");
     let supervisor = host.start();
@@ -89,7 +89,7 @@ async fn f_62_a_killed_supervisor_takes_its_collector_along_and_comes_back() {
     gone(collector).await;
     let again = host.start();
     let after = server.until("it is back", |known| known.connections == 2 && known.healthy()).await;
-    assert_eq!(before.view.unwrap().instance_uid, after.view.unwrap().instance_uid, "C-ID-04");
+    assert_eq!(before.view.unwrap().instance_uid, after.view.unwrap().instance_uid, "it is one agent");
     assert_ne!(host.collector_pid(), collector);
     assert!(again.stop().await.success());
 }

@@ -20,6 +20,7 @@ mod pid1;
 mod real;
 mod reload;
 mod remote_config;
+mod reports;
 mod sandbox;
 mod secrets;
 mod systemd;

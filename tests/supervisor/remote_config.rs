@@ -11,7 +11,7 @@ fn is(status: &RemoteConfigStatus, wanted: RemoteConfigStatuses) -> bool {
 }
 
 #[tokio::test]
-async fn c_rc_03_c_ec_02_a_config_is_applied_by_a_reload_and_seen_in_the_effective_one() {
+async fn c_rc_03_c_ec_02_03_a_config_is_applied_by_a_reload_and_seen_in_the_effective_one() {
     let server = Server::start().await;
     let host = Host::new(&server.endpoint, &fake_collector()).fake("");
     let supervisor = host.start();

@@ -41,7 +41,7 @@ fn status(pid: i32, field: &str) -> String {
 
 /// Both halves are tested wherever they can be: the rules where the kernel has them, the report where it has not.
 #[tokio::test]
-async fn landlock_keeps_the_collector_from_files_that_are_not_allowed_or_its_absence_is_said() {
+async fn c_se_03_landlock_keeps_the_collector_from_files_that_are_not_allowed_or_its_absence_is_said() {
     let server = Server::start().await;
     let host = Host::new(&server.endpoint, &real_collector());
     let (open, closed) = (host.dir.path().join("open"), host.dir.path().join("closed"));
@@ -100,7 +100,8 @@ async fn without_landlock_the_collector_runs_and_it_is_said_unless_it_is_require
 }
 
 #[tokio::test]
-async fn run_as_capabilities_limits_and_no_new_privs_hold_for_the_collector_and_it_reads_its_config() {
+async fn c_se_02_run_as_capabilities_limits_and_no_new_privs_hold_for_the_collector_and_it_reads_its_config()
+{
     assert!(nix::unistd::geteuid().is_root(), "only root can run something as somebody else");
     let server = Server::start().await;
     let host = Host::new(&server.endpoint, &real_collector()).agent(&format!(

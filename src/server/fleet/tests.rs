@@ -80,7 +80,7 @@ fn expect(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn groups_are_unioned_by_config_name_and_the_higher_priority_wins() {
+fn b_rc_01_groups_are_unioned_by_config_name_and_the_higher_priority_wins() {
     let mut fleet = described();
     put_group(&mut fleet, "a-low", 1, &[("base", "low"), ("extra", "x")]);
     put_group(&mut fleet, "b-high", 9, &[("base", "high")]);
@@ -152,7 +152,7 @@ fn an_agent_of_no_group_is_left_alone_until_it_was_given_something() {
 }
 
 #[test]
-fn the_hash_tells_names_types_and_bodies_apart() {
+fn s_rc_05_the_hash_tells_names_types_and_bodies_apart() {
     let object = |body: &str, kind: &str| crate::wire::proto::AgentConfigObject {
         body: body.into(),
         content_type: kind.to_owned(),

@@ -64,7 +64,7 @@ fn a_config_within_the_restrictions_is_not_refused() {
 }
 
 #[test]
-fn components_outside_the_lists_are_refused_under_any_name() {
+fn c_se_04_06_components_outside_the_lists_are_refused_under_any_name() {
     refused(&[
         ("exporters:\n  kafka: {}", "exporter \"kafka\" is not allowed; allowed is debug, file"),
         ("exporters: {kafka/otlp: {}}", "\"kafka\""),
@@ -95,7 +95,7 @@ fn components_outside_the_lists_are_refused_under_any_name() {
 }
 
 #[test]
-fn paths_outside_the_lists_are_refused_under_any_key() {
+fn c_se_03_06_paths_outside_the_lists_are_refused_under_any_key() {
     refused(&[
         (
             "exporters: {file: {path: /etc/cron.d/x}}",
