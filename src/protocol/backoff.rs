@@ -9,6 +9,9 @@ const BASE: Duration = Duration::from_secs(1);
 const CEILING: Duration = Duration::from_secs(60);
 /// The least wait after a server said it is overloaded and gave no hint (C-TH-08).
 const OVERLOAD_FLOOR: Duration = Duration::from_secs(30);
+/// Somebody has to change something first; trying often would only fill logs on both ends.
+const PERMANENT_FLOOR: Duration = Duration::from_secs(30);
+const PERMANENT_CEILING: Duration = Duration::from_secs(300);
 /// A hint is honoured within these bounds.
 const HINT_MIN: Duration = Duration::from_secs(1);
 const HINT_MAX: Duration = Duration::from_secs(3600);
@@ -20,6 +23,8 @@ pub enum Retry {
     Lost,
     /// Dialling failed, or the exchange did before the server could hear of it.
     Failed,
+    /// The same again can only bring the same: credentials, a certificate, a name or an address must change first.
+    Permanent,
     /// An exchange over plain HTTP brought no answer that can be used; the server may have processed it.
     Unanswered,
     /// The server asked for less: 503, 429 or UNAVAILABLE, with the wait it named, if any.
@@ -50,6 +55,12 @@ impl Backoff {
                 let ceiling = self.ceiling();
                 self.failures = self.failures.saturating_add(1);
                 self.between(Duration::ZERO, ceiling)
+            }
+            Retry::Permanent => {
+                let ceiling =
+                    PERMANENT_FLOOR.saturating_mul(1 << self.failures.min(4)).min(PERMANENT_CEILING);
+                self.failures = self.failures.saturating_add(1);
+                self.between(PERMANENT_FLOOR, ceiling.max(PERMANENT_FLOOR * 2))
             }
             Retry::Overloaded { after: Some(hint) } => {
                 let hint = hint.clamp(HINT_MIN, HINT_MAX);
@@ -105,6 +116,20 @@ mod tests {
         seen.sort();
         seen.dedup();
         assert!(seen.len() > 1700, "the waits are spread");
+    }
+
+    #[test]
+    fn what_needs_a_change_is_tried_again_slowly_and_not_by_all_at_once() {
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..100 {
+            let mut backoff = Backoff::new(seed);
+            for ceiling in [60, 60, 120, 240, 300, 300, 300] {
+                let wait = backoff.next(Retry::Permanent);
+                assert!((30..=ceiling).contains(&wait.as_secs()), "seed {seed}: {wait:?} of {ceiling}");
+                seen.insert(wait);
+            }
+        }
+        assert!(seen.len() > 650, "the waits are spread: {}", seen.len());
     }
 
     #[test]

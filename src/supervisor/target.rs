@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::config::{Pem, PemKey, ServerConfig, TlsConfig, TlsVersion};
 use crate::transport::{
     BadHeader, Target,
-    tls::{self, Identity, TlsError, TlsOptions, Verify},
+    tls::{self, Identity, Tls, TlsError, TlsOptions, Verify},
 };
 
 /// The server cannot be dialled as the file says.
@@ -33,7 +33,7 @@ pub(super) fn of(server: &ServerConfig) -> Result<Target, TargetError> {
         }
     }
     if server.endpoint.is_secure() {
-        target.tls = Some(tls_options(&server.tls)?.build()?);
+        target.tls = Some(tls(&server.tls)?);
         target.server_name.clone_from(&server.tls.server_name_override);
     }
     Ok(target)
@@ -63,6 +63,8 @@ pub(super) fn fingerprint(server: &ServerConfig) -> Fingerprint {
             tls.min_version,
             tls.max_version,
             &tls.server_name_override,
+            &tls.cipher_suites,
+            &tls.curves,
         );
         add(format!("{rules:?}").as_bytes());
         add(&tls.ca.as_ref().map(pem).and_then(Result::ok).unwrap_or_default());
@@ -72,6 +74,18 @@ pub(super) fn fingerprint(server: &ServerConfig) -> Fingerprint {
         }
     }
     Fingerprint(hash.finalize().into())
+}
+
+/// Files are read again for each connection.
+fn tls(tls: &TlsConfig) -> Result<Tls, TargetError> {
+    let options = tls_options(tls)?;
+    let of_files = tls.files().next().is_some();
+    if !of_files {
+        return Ok(options.build()?.into());
+    }
+    let again = tls.clone();
+    let read = move || tls_options(&again).map_err(|error| error.to_string());
+    Ok(Tls::of_files(options, tls.reload_interval, read)?)
 }
 
 fn tls_options(tls: &TlsConfig) -> Result<TlsOptions, TargetError> {
@@ -90,6 +104,8 @@ fn tls_options(tls: &TlsConfig) -> Result<TlsOptions, TargetError> {
         verify: if tls.insecure_skip_verify { Verify::Skip } else { Verify::Yes },
         min_version: version(tls.min_version),
         max_version: version(tls.max_version),
+        cipher_suites: tls.cipher_suites.clone(),
+        curves: tls.curves.clone(),
     })
 }
 

@@ -1,9 +1,11 @@
-//! Why there is no connection, and how one ended, in words that say what to do.
+//! Why there is no connection, and how one ended, in words that say what to do; and whether the same again can
+//! help.
 
 use std::{io, time::Duration};
 
 use jiff::{Timestamp, fmt::rfc2822};
 
+use super::{proxy::TunnelError, tls::TlsFailure};
 use crate::{protocol::backoff::Retry, wire::frame::FrameError};
 
 /// A server could not be reached, or did not want this client.
@@ -13,8 +15,10 @@ pub enum DialError {
     Connect { url: String, source: io::Error },
     #[error("{url}: no answer within {seconds} s")]
     TimedOut { url: String, seconds: u64 },
-    #[error("{url}: TLS failed: {source}; check server.tls and the server's certificate")]
-    Tls { url: String, source: io::Error },
+    #[error("{url}: TLS failed: {source}")]
+    Tls { url: String, source: TlsFailure },
+    #[error("{url}: no way through the proxy {proxy}: {source}")]
+    Proxy { url: String, proxy: String, source: ProxyError },
     #[error("{url}: the URL asks for TLS, but there are no TLS settings")]
     NoTls { url: String },
     #[error("{url}: {name:?} cannot be a server name in TLS")]
@@ -25,14 +29,31 @@ pub enum DialError {
     Status { url: String, status: u16 },
     #[error("{url}: the server is overloaded ({status})")]
     Overloaded { url: String, status: u16, after: Option<Duration> },
+    #[error("{url}: the connection broke before the server answered: {source}")]
+    Broke { url: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error(
         "{url}: the answer is no WebSocket handshake: {source}; does server.endpoint name an OpAMP endpoint?"
     )]
     Handshake { url: String, source: Box<dyn std::error::Error + Send + Sync> },
 }
 
+/// Why a proxy is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    #[error("cannot connect to it: {0}; is it up, and is its URL right?")]
+    Connect(io::Error),
+    #[error("TLS to it failed: {0}")]
+    Tls(TlsFailure),
+    #[error("its URL asks for TLS, but there are no TLS settings")]
+    NoTls,
+    #[error("its host cannot be a server name in TLS")]
+    Name,
+    #[error("{0}")]
+    Tunnel(TunnelError),
+}
+
 /// What a person can do about an HTTP status, on either transport.
-pub(super) const fn hint(status: u16) -> &'static str {
+const fn hint(status: u16) -> &'static str {
     match status {
         404 => "; check the path of server.endpoint (/v1/opamp by default)",
         403 => "; these credentials may not connect",
@@ -45,9 +66,10 @@ pub(super) const fn hint(status: u16) -> &'static str {
 impl DialError {
     /// What this means for the next attempt.
     #[must_use]
-    pub const fn retry(&self) -> Retry {
+    pub fn retry(&self) -> Retry {
         match self {
             Self::Overloaded { after, .. } => Retry::Overloaded { after: *after },
+            _ if self.is_permanent() => Retry::Permanent,
             _ => Retry::Failed,
         }
     }
@@ -56,13 +78,22 @@ impl DialError {
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::TimedOut { .. } | Self::Overloaded { .. } => false,
-            Self::NoTls { .. } | Self::ServerName { .. } | Self::Unauthorized { .. } => true,
-            Self::Status { status, .. } => *status < 500,
-            Self::Tls { source, .. } => is_verdict_of_tls(source),
-            Self::Handshake { source, .. } => {
-                !has_cause::<io::Error>(source.as_ref()) || is_verdict_of_tls(source.as_ref())
+            Self::Connect { .. } | Self::TimedOut { .. } | Self::Overloaded { .. } | Self::Broke { .. } => {
+                false
             }
+            Self::Tls { source, .. } => source.is_permanent(),
+            Self::Proxy { source, .. } => match source {
+                ProxyError::Connect(_) => false,
+                ProxyError::Tls(failure) => failure.is_permanent(),
+                ProxyError::NoTls | ProxyError::Name => true,
+                ProxyError::Tunnel(error) => error.is_permanent(),
+            },
+            // A gateway, a request that took too long, one that came too early.
+            Self::Status { status, .. } => !matches!(status, 500..=599 | 408 | 425),
+            Self::NoTls { .. }
+            | Self::ServerName { .. }
+            | Self::Unauthorized { .. }
+            | Self::Handshake { .. } => true,
         }
     }
 
@@ -74,25 +105,6 @@ impl DialError {
             _ => Self::Status { url, status },
         }
     }
-}
-
-/// One end does not like the other's certificate, versions or the like; a connection that breaks is none.
-pub(super) fn is_verdict_of_tls(error: &(dyn std::error::Error + 'static)) -> bool {
-    has_cause::<rustls::Error>(error)
-}
-
-/// Whether an error is of this kind, or one of its causes is.
-fn has_cause<E: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        // What an I/O error was made from is not one of its sources.
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if error.is::<E>() || inner.is_some_and(|inner| has_cause::<E>(inner)) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
 }
 
 /// `Retry-After` in seconds or as a date (C-TH-06). A date in the past means now; what is neither is nothing.

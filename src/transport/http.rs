@@ -1,21 +1,30 @@
-//! Plain HTTP exchanges with a server: one POST, one answer.
+//! Plain HTTP exchanges with a server: one POST, one answer, on a connection that is kept between them.
+//!
+//! A proxy that speaks HTTP passes requests to an `http` server on by itself; it need not allow CONNECT for them.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use ::http::{
-    HeaderMap, HeaderValue, StatusCode,
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER},
+    response::Parts,
 };
-use reqwest::{
-    Client, Response,
-    dns::{Addrs, Name, Resolve, Resolving},
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
 };
-use url::{Host, Position, Url};
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
+use url::Position;
 
 use super::{
-    Target,
-    error::{hint, is_verdict_of_tls, parse_retry_after},
-    tls::{self, TlsError},
+    DialError, Proxy, ProxyError, Target,
+    dial::{self, DIAL_WITHIN},
+    frames::Io,
+    proxy::{Speaks, TunnelError},
+    tls::TlsFailure,
 };
 use crate::{
     protocol::backoff::Retry,
@@ -26,40 +35,42 @@ use crate::{
     },
 };
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(15);
+/// A request and its answer.
 const EXCHANGE_WITHIN: Duration = Duration::from_secs(30);
 /// Bodies smaller than this are not worth compressing.
 const GZIP_FROM: usize = 1024;
+/// The head of an answer, and what is read at once of its body: memory matters more than throughput here.
+const BUFFER: usize = 16 * 1024;
 
 /// An exchange gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {
-    #[error("{url}: {}; is the server up, and are server.endpoint and server.tls right?", causes(source))]
-    Failed { url: String, source: reqwest::Error },
-    #[error("{url}: the HTTP client cannot be made: {source}")]
-    Client { url: String, source: reqwest::Error },
-    #[error("{url}: {source}")]
-    Tls { url: String, source: TlsError },
-    #[error("{url}: {name:?} cannot be a server name over https; give a DNS name")]
-    ServerName { url: String, name: String },
-    #[error("{url}: the server answered 401; check the credentials in server.headers")]
-    Unauthorized { url: String },
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("{url}: {}; the server may be restarting, or cuts connections", causes(source))]
+    Broke { url: String, source: hyper::Error },
+    #[error("{url}: no answer within {seconds} s")]
+    TimedOut { url: String, seconds: u64 },
+    #[error("{url}: a request cannot be made: {source}")]
+    Request { url: String, source: ::http::Error },
     #[error("{url}: the server answered 413: the message is over its limit and is not sent again")]
     TooLargeForServer { url: String },
-    #[error("{url}: the server is overloaded ({status})")]
-    Overloaded { url: String, status: u16, after: Option<Duration> },
-    #[error("{url}: the server answered {status}{}", hint(*status))]
-    Status { url: String, status: u16 },
-    #[error("{url}: the answer cannot be used: {source}; does server.endpoint name an OpAMP endpoint?")]
+    #[error(
+        "{url}: the answer is {content_type:?}, no OpAMP message; does server.endpoint name an OpAMP endpoint?"
+    )]
+    NotOpamp { url: String, content_type: String },
+    #[error(
+        "{url}: the answer cannot be used and was discarded: {source}; does server.endpoint name an OpAMP endpoint?"
+    )]
     Body { url: String, source: BodyError },
     #[error("{url}: not sent: {source}")]
     NotSent { url: String, source: BodyError },
 }
 
 /// The error with what caused it: the outermost words alone say little.
-fn causes(error: &reqwest::Error) -> String {
+fn causes(error: &hyper::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(error) = cause {
         text = format!("{text}: {error}");
         cause = error.source();
@@ -72,13 +83,10 @@ impl ExchangeError {
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Failed { source, .. } => is_verdict_of_tls(source),
-            Self::Overloaded { .. } => false,
-            Self::Status { status, .. } => *status < 500,
-            Self::Client { .. } | Self::Tls { .. } | Self::ServerName { .. } | Self::Unauthorized { .. } => {
-                true
-            }
-            Self::TooLargeForServer { .. } | Self::Body { .. } | Self::NotSent { .. } => true,
+            Self::Dial(error) => error.is_permanent(),
+            Self::Broke { .. } | Self::TimedOut { .. } => false,
+            Self::Request { .. } | Self::NotOpamp { .. } | Self::Body { .. } => true,
+            Self::TooLargeForServer { .. } | Self::NotSent { .. } => true,
         }
     }
 
@@ -86,143 +94,187 @@ impl ExchangeError {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Overloaded { after, .. } => Retry::Overloaded { after: *after },
-            Self::Failed { source, .. } if !source.is_connect() => Retry::Unanswered,
-            Self::Body { .. } => Retry::Unanswered,
-            _ => Retry::Failed,
+            Self::Dial(error) => error.retry(),
+            Self::Broke { .. } | Self::TimedOut { .. } | Self::Body { .. } => Retry::Unanswered,
+            Self::Request { .. } | Self::NotOpamp { .. } => Retry::Permanent,
+            Self::TooLargeForServer { .. } | Self::NotSent { .. } => Retry::Failed,
         }
     }
 }
 
-/// A server reached by requests; connections are kept alive between them.
+/// A server reached by requests.
 #[derive(Debug)]
 pub struct HttpLink {
-    client: Client,
     target: Target,
-    /// The target's URL, with the name that its certificate must have for a host.
-    post_to: Url,
-}
-
-/// Looks up the target's own host, whatever name the certificate is for.
-#[derive(Debug)]
-struct HostOf {
-    host: String,
-    port: u16,
-}
-
-impl Resolve for HostOf {
-    fn resolve(&self, _: Name) -> Resolving {
-        let (host, port) = (self.host.clone(), self.port);
-        Box::pin(async move {
-            let addresses = tokio::net::lookup_host((host, port)).await?;
-            Ok(Box::new(addresses) as Addrs)
-        })
-    }
-}
-
-/// Where to post so that the server is asked for the name its certificate must have, and how to get there.
-fn named(target: &Target) -> Result<(Url, HostOf), ExchangeError> {
-    let host = target.url.host_str().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let port = target.url.port_or_known_default().unwrap_or(443);
-    let mut url = target.url.clone();
-    if let Some(name) = &target.server_name {
-        let named = url.set_host(Some(name));
-        // An address is not looked up, so the connection would go there.
-        if named.is_err() || !matches!(url.host(), Some(Host::Domain(_))) {
-            return Err(ExchangeError::ServerName { url: target.url.to_string(), name: name.clone() });
-        }
-    }
-    Ok((url, HostOf { host, port }))
+    /// The connection of the last exchange, if it may be used again (B-TC-04).
+    open: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl HttpLink {
-    /// Makes the client; no connection is made yet.
-    pub fn new(target: &Target) -> Result<Self, ExchangeError> {
-        let tls = target.tls.clone().map_or_else(tls::unused, Ok);
-        let tls = tls.map_err(|source| ExchangeError::Tls { url: target.url.to_string(), source })?;
-        let (post_to, resolver) = named(target)?;
-        let client = Client::builder()
-            .dns_resolver(resolver)
-            .tls_backend_preconfigured((*tls).clone())
-            .http1_only()
-            .no_gzip()
-            // A redirect would carry the credentials to another place.
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_WITHIN)
-            .timeout(EXCHANGE_WITHIN)
-            .pool_max_idle_per_host(1)
-            .build()
-            .map_err(|source| ExchangeError::Client { url: target.url.to_string(), source })?;
-        Ok(Self { client, target: target.clone(), post_to })
+    /// No connection is made yet.
+    #[must_use]
+    pub fn new(target: &Target) -> Self {
+        Self { target: target.clone(), open: None }
     }
 
-    /// Sends one message and returns the answer to it (C-HT-01).
-    pub async fn exchange(&self, message: &AgentToServer) -> Result<ServerToAgent, ExchangeError> {
-        let url = || self.target.url.to_string();
+    /// Sends one message and returns the answer to it (C-HT-01). The next one waits for the answer to this one
+    /// (C-HT-05).
+    pub async fn exchange(&mut self, message: &AgentToServer) -> Result<ServerToAgent, ExchangeError> {
         let limits = self.target.limits;
         let bytes = body::encode(message, limits.send)
-            .map_err(|source| ExchangeError::NotSent { url: url(), source })?;
-        let (bytes, headers) = self.request(bytes, message);
-        let sent = self.client.post(self.post_to.clone()).headers(headers).body(bytes).send().await;
-        let answer = sent.map_err(|source| self.failed(source))?;
-        self.check_status(&answer)?;
-        let encoding = answer.headers().get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
-        let encoding = encoding.map(str::to_owned);
-        let bytes = self.read(answer, limits.receive).await?;
-        body::decode(&bytes, encoding.as_deref(), limits.receive)
-            .map_err(|source| ExchangeError::Body { url: url(), source })
-    }
-
-    fn request(&self, bytes: Vec<u8>, message: &AgentToServer) -> (Vec<u8>, HeaderMap) {
-        let mut headers = self.target.headers.clone();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(wire::CONTENT_TYPE));
-        let authority = HeaderValue::from_str(&self.target.url[Position::BeforeHost..Position::AfterPort]);
-        if let (true, Ok(authority)) = (self.target.server_name.is_some(), authority) {
-            headers.insert(HOST, authority);
-        }
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        let uid = wire::InstanceUid::try_from(&*message.instance_uid).map(|uid| uid.to_string());
-        if let Some(uid) = uid.ok().and_then(|uid| HeaderValue::from_str(&uid).ok()) {
-            headers.insert(INSTANCE_UID_HEADER, uid);
-        }
-        if bytes.len() < GZIP_FROM {
-            return (bytes, headers);
-        }
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        (body::gzip(&bytes), headers)
-    }
-
-    fn check_status(&self, answer: &Response) -> Result<(), ExchangeError> {
-        let url = self.target.url.to_string();
-        let status = answer.status();
-        match status {
-            StatusCode::OK => Ok(()),
-            StatusCode::UNAUTHORIZED => Err(ExchangeError::Unauthorized { url }),
-            StatusCode::PAYLOAD_TOO_LARGE => Err(ExchangeError::TooLargeForServer { url }),
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-                let after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-                let after = after.and_then(parse_retry_after);
-                Err(ExchangeError::Overloaded { url, status: status.as_u16(), after })
+            .map_err(|source| ExchangeError::NotSent { url: self.target.shown(), source })?;
+        let request = self.request(bytes, message)?;
+        let answered = timeout(EXCHANGE_WITHIN, self.answer(request)).await;
+        let (head, bytes) = answered.unwrap_or_else(|_| {
+            self.open = None;
+            Err(ExchangeError::TimedOut { url: self.target.shown(), seconds: EXCHANGE_WITHIN.as_secs() })
+        })?;
+        let text = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        body::decode(&bytes, text(CONTENT_ENCODING), limits.receive).map_err(|source| {
+            let url = self.target.shown();
+            match (source, text(CONTENT_TYPE)) {
+                (BodyError::Message(_), Some(other)) if other.starts_with("text/") => {
+                    ExchangeError::NotOpamp { url, content_type: other.chars().take(40).collect() }
+                }
+                (source, _) => ExchangeError::Body { url, source },
             }
-            _ => Err(ExchangeError::Status { url, status: status.as_u16() }),
+        })
+    }
+
+    /// The proxy that is given the whole URL.
+    fn passes_on(&self) -> Option<&Proxy> {
+        self.target
+            .proxy
+            .as_ref()
+            .filter(|proxy| !self.target.is_secure() && proxy.speaks() != Speaks::Socks5)
+    }
+
+    fn request(
+        &self,
+        bytes: Vec<u8>,
+        message: &AgentToServer,
+    ) -> Result<Request<Full<Bytes>>, ExchangeError> {
+        let url = &self.target.url;
+        let mut headers = self.target.request_headers();
+        let place = match self.passes_on() {
+            Some(proxy) => {
+                headers.extend(proxy.headers());
+                let authority = &url[Position::BeforeHost..Position::AfterPort];
+                format!("http://{authority}{}", &url[Position::BeforePath..Position::AfterQuery])
+            }
+            None => url[Position::BeforePath..Position::AfterQuery].to_owned(),
+        };
+        let made = self.headers(&mut headers, message).and_then(|()| {
+            let body = if bytes.len() < GZIP_FROM {
+                bytes
+            } else {
+                headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                body::gzip(&bytes)
+            };
+            let mut request = Request::new(Full::new(Bytes::from(body)));
+            *request.method_mut() = Method::POST;
+            *request.uri_mut() = Uri::try_from(place)?;
+            *request.headers_mut() = headers;
+            Ok(request)
+        });
+        made.map_err(|source| ExchangeError::Request { url: self.target.shown(), source })
+    }
+
+    fn headers(&self, headers: &mut HeaderMap, message: &AgentToServer) -> Result<(), ::http::Error> {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(wire::CONTENT_TYPE));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        let authority = &self.target.url[Position::BeforeHost..Position::AfterPort];
+        headers.insert(HOST, HeaderValue::from_str(authority)?);
+        if let Ok(uid) = wire::InstanceUid::try_from(&*message.instance_uid) {
+            headers.insert(INSTANCE_UID_HEADER, HeaderValue::from_str(&uid.to_string())?);
+        }
+        Ok(())
+    }
+
+    /// Sends on the connection that is there, or on a new one; gives head and body of a success.
+    async fn answer(&mut self, request: Request<Full<Bytes>>) -> Result<(Parts, Vec<u8>), ExchangeError> {
+        let mut sender = match self.open.take() {
+            Some(sender) if sender.is_ready() => sender,
+            _ => self.connect().await?,
+        };
+        let sent = match sender.try_send_request(request).await {
+            Ok(answer) => Ok(answer),
+            // The server closed the kept connection, and heard nothing of this request.
+            Err(mut error) => match error.take_message() {
+                Some(request) => {
+                    sender = self.connect().await?;
+                    sender.send_request(request).await
+                }
+                None => Err(error.into_error()),
+            },
+        };
+        let answer = sent.map_err(|source| self.broke(source))?;
+        let (head, body) = answer.into_parts();
+        let judged = self.check_status(&head);
+        if !matches!(judged, Ok(()) | Err(ExchangeError::TooLargeForServer { .. })) {
+            return judged.map(|()| (head, Vec::new()));
+        }
+        let read = self.read(body).await;
+        self.open = read.is_ok().then_some(sender);
+        judged.and(read).map(|bytes| (head, bytes))
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ExchangeError> {
+        let dialled = timeout(DIAL_WITHIN, async {
+            match self.passes_on() {
+                Some(proxy) => dial::to_proxy(&self.target, proxy).await,
+                None => dial::to_server(&self.target).await,
+            }
+        });
+        let stream: Box<dyn Io> = dialled.await.unwrap_or_else(|_| {
+            Err(DialError::TimedOut { url: self.target.shown(), seconds: DIAL_WITHIN.as_secs() })
+        })?;
+        let shaken = http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = shaken.map_err(|source| self.broke(source))?;
+        // Ends with the sender. What goes wrong is told to it.
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+
+    fn check_status(&self, answer: &Parts) -> Result<(), ExchangeError> {
+        let (url, status) = (self.target.shown(), answer.status);
+        match (status, self.passes_on()) {
+            (StatusCode::OK, _) => Ok(()),
+            (StatusCode::PAYLOAD_TOO_LARGE, _) => Err(ExchangeError::TooLargeForServer { url }),
+            (StatusCode::PROXY_AUTHENTICATION_REQUIRED, Some(proxy)) => {
+                let source = ProxyError::Tunnel(TunnelError::Credentials);
+                Err(DialError::Proxy { url, proxy: proxy.to_string(), source }.into())
+            }
+            _ => {
+                let after = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+                Err(DialError::of_status(url, status.as_u16(), after).into())
+            }
         }
     }
 
     /// Reads a body up to the limit; nothing of a longer one is used (C-LM-09, C-LM-10).
-    async fn read(&self, mut answer: Response, limit: usize) -> Result<Vec<u8>, ExchangeError> {
+    async fn read(&self, mut body: Incoming) -> Result<Vec<u8>, ExchangeError> {
+        let limit = self.target.limits.receive;
         let mut bytes = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|source| self.failed(source))? {
+        while let Some(frame) = body.frame().await {
+            let Ok(chunk) = frame.map_err(|source| self.broke(source))?.into_data() else { continue };
             if bytes.len() + chunk.len() > limit {
                 let source = BodyError::TooLarge { limit };
-                return Err(ExchangeError::Body { url: self.target.url.to_string(), source });
+                return Err(ExchangeError::Body { url: self.target.shown(), source });
             }
             bytes.extend_from_slice(&chunk);
         }
         Ok(bytes)
     }
 
-    fn failed(&self, source: reqwest::Error) -> ExchangeError {
-        ExchangeError::Failed { url: self.target.url.to_string(), source: source.without_url() }
+    /// A server that wants another certificate of this client says so only here.
+    fn broke(&self, source: hyper::Error) -> ExchangeError {
+        let url = self.target.shown();
+        if TlsFailure::is_in(&source) {
+            return DialError::Tls { url, source: TlsFailure::of(source) }.into();
+        }
+        ExchangeError::Broke { url, source }
     }
 }

@@ -1,10 +1,11 @@
 //! Where a server is, and how to talk to it.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
-use ::http::{HeaderMap, HeaderName, HeaderValue};
+use ::http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use url::Url;
 
+use super::{Proxy, proxy, tls::Tls};
 use crate::{protocol::client::Link, wire::DEFAULT_MESSAGE_LIMIT};
 
 /// Largest messages of a connection, header and data counted.
@@ -26,10 +27,12 @@ pub struct Target {
     /// `ws`, `wss`, `http` or `https`.
     pub url: Url,
     pub headers: HeaderMap,
-    /// Needed for `wss` and `https`.
-    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// Needed for `wss` and `https`, and toward a proxy that is spoken to inside TLS (C-CT-13).
+    pub tls: Option<Tls>,
     /// The name to expect in the server's certificate, when it is not the host of the URL.
     pub server_name: Option<String>,
+    /// What to go through on the way there.
+    pub proxy: Option<Proxy>,
     pub limits: Limits,
 }
 
@@ -42,20 +45,53 @@ pub struct BadHeader {
     name: String,
 }
 
+impl BadHeader {
+    pub(super) fn of(name: &str) -> Self {
+        Self { name: name.to_owned() }
+    }
+}
+
 impl Target {
     #[must_use]
     pub fn new(url: Url) -> Self {
-        Self { url, headers: HeaderMap::new(), tls: None, server_name: None, limits: Limits::default() }
+        Self {
+            url,
+            headers: HeaderMap::new(),
+            tls: None,
+            server_name: None,
+            proxy: None,
+            limits: Limits::default(),
+        }
     }
 
     /// Adds a header to each request of the connection.
     pub fn header(&mut self, name: &str, value: &str) -> Result<(), BadHeader> {
-        let bad = || BadHeader { name: name.to_owned() };
+        let bad = || BadHeader::of(name);
         let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
         let mut value = HeaderValue::from_str(value).map_err(|_| bad())?;
         value.set_sensitive(true);
         self.headers.append(key, value);
         Ok(())
+    }
+
+    /// The URL as it may be shown: user, password and query may be secrets.
+    pub(super) fn shown(&self) -> String {
+        let mut url = self.url.clone();
+        // Refused only for a URL without a host, which has none of these.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        url.set_query(None);
+        url.set_fragment(None);
+        url.to_string()
+    }
+
+    /// The headers of each request; a user and password in the URL are credentials unless a header has others.
+    pub(super) fn request_headers(&self) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        if let (false, Some(value)) = (headers.contains_key(AUTHORIZATION), proxy::basic(&self.url)) {
+            headers.insert(AUTHORIZATION, value);
+        }
+        headers
     }
 
     /// What is spoken there.
@@ -75,8 +111,9 @@ impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headers: Vec<_> = self.headers.keys().collect();
         f.debug_struct("Target")
-            .field("url", &self.url.as_str())
+            .field("url", &self.shown())
             .field("headers", &headers)
+            .field("proxy", &self.proxy)
             .finish_non_exhaustive()
     }
 }

@@ -52,18 +52,21 @@ fn the_tls_block_arrives() {
 
 #[test]
 fn what_rustls_cannot_honour_is_said() {
-    let tls = "tls:\n  min_version: '1.0'\n  cipher_suites: [TLS_RSA_WITH_AES_128_CBC_SHA]\n  \
-               curve_preferences: [P521]\n  insecure: true\n  insecure_skip_verify: true\n  \
+    let tls = "tls:\n  min_version: '1.0'\n  cipher_suites: [TLS_RSA_WITH_AES_128_CBC_SHA, TLS_AES_128_GCM_SHA256]\n  \
+               curve_preferences: [P521, P256]\n  insecure: true\n  insecure_skip_verify: true\n  \
                reload_interval: 1h\n  tpm: {enabled: false}";
     assert_eq!(
         notices(&with(tls, "", "")),
         [
             "4:5: server.tls.min_version 1.0 is raised to 1.2, the lowest that is spoken here",
-            "5:5: server.tls.cipher_suites has no effect: the AEAD suites with forward secrecy of TLS 1.2 and 1.3 are offered",
-            "6:5: server.tls.curve_preferences has no effect: X25519, P256 and P384 are offered",
+            "5:5: server.tls.cipher_suites: cipher suite \"TLS_RSA_WITH_AES_128_CBC_SHA\" is not spoken here; there are \
+             TLS_AES_256_GCM_SHA384, TLS_AES_128_GCM_SHA256, TLS_CHACHA20_POLY1305_SHA256, \
+             TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, \
+             TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, \
+             TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256; it is left out",
+            "6:5: server.tls.curve_preferences: curve \"P521\" is not spoken here; there are X25519, P256 and P384; it is left out",
             "7:5: server.tls.insecure has no effect with wss://; to send in plain text change the scheme of server.endpoint",
             "8:5: server.tls.insecure_skip_verify is on: whoever answers is taken for the server; use server.tls.ca_file instead",
-            "9:5: server.tls.reload_interval has no effect: the files of server.tls are read again when the supervisor gets SIGHUP",
         ]
     );
     let usual = "server:\n  endpoint: ws://h/\n  tls: {insecure: true}\nagent: {executable: /col}\n";

@@ -19,18 +19,20 @@ async fn refused_with(status: &str, headers: &str) -> DialError {
 
 #[tokio::test]
 async fn s_tc_04_each_status_has_its_words_and_no_secret() {
-    for (status, words) in [
-        ("401 Unauthorized", "server.headers"),
-        ("403 Forbidden", "may not connect"),
-        ("404 Not Found", "path of server.endpoint"),
-        ("302 Found", "302"),
-        ("500 Internal Server Error", "500"),
+    for (status, words, retry) in [
+        ("401 Unauthorized", "server.headers", Retry::Permanent),
+        ("403 Forbidden", "may not connect", Retry::Permanent),
+        ("404 Not Found", "path of server.endpoint", Retry::Permanent),
+        ("302 Found", "302", Retry::Permanent),
+        ("408 Request Timeout", "408", Retry::Failed),
+        ("500 Internal Server Error", "500", Retry::Failed),
+        ("502 Bad Gateway", "502", Retry::Failed),
     ] {
         let error = refused_with(status, "").await;
         let text = error.to_string();
         assert!(text.contains(words), "{text}");
         assert!(!format!("{text} {error:?}").contains("s3cret"), "{error:?}");
-        assert_eq!(error.retry(), Retry::Failed);
+        assert_eq!(error.retry(), retry, "{text}");
     }
 }
 
@@ -99,7 +101,7 @@ async fn tls_to_a_server_without_tls_says_so() {
         verify: opamp::transport::tls::Verify::Skip,
         ..Default::default()
     };
-    target.tls = Some(options.build().unwrap());
+    target.tls = Some(options.build().unwrap().into());
     let plain = async {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();

@@ -51,7 +51,7 @@ fn trusting() -> TlsOptions {
 
 fn secure(scheme: &str, port: u16, options: &TlsOptions, name: Option<&str>) -> Target {
     let mut target = target(scheme, port);
-    target.tls = Some(options.build().unwrap());
+    target.tls = Some(options.build().unwrap().into());
     target.server_name = name.map(str::to_owned);
     target
 }
@@ -138,17 +138,16 @@ async fn serve_http(listener: &TcpListener) -> Option<String> {
 async fn f_92_https_expects_the_overriding_name_and_asks_for_the_host_of_the_url() {
     let (listener, port) = listen().await;
     let message = AgentToServer { instance_uid: UID.to_vec(), ..Default::default() };
-    let link = HttpLink::new(&secure("https", port, &trusting(), Some("opamp.example"))).unwrap();
+    let mut link = HttpLink::new(&secure("https", port, &trusting(), Some("opamp.example")));
     let both = async { tokio::join!(link.exchange(&message), serve_http(&listener)) };
     let (answer, head) = soon(both).await;
     assert_eq!(answer.unwrap(), ServerToAgent::default());
     let head = head.unwrap().to_ascii_lowercase();
     assert!(head.contains(&format!("host: 127.0.0.1:{port}\r\n")), "{head}");
-    let link = HttpLink::new(&secure("https", port, &trusting(), None)).unwrap();
+    let mut link = HttpLink::new(&secure("https", port, &trusting(), None));
     let both = async { tokio::join!(link.exchange(&message), serve_http(&listener)) };
     let refused = soon(both).await.0.unwrap_err().to_string();
-    assert!(refused.contains("certificate") && refused.contains("server.tls"), "{refused}");
-    assert!(HttpLink::new(&secure("https", port, &trusting(), Some("127.0.0.1"))).is_err());
+    assert!(refused.contains("another name") && refused.contains("server.tls"), "{refused}");
 }
 
 #[test]

@@ -89,7 +89,6 @@ const HEALTH_CHECK_PORT: &str = "removed in 0.126: the Collector's health comes 
                                  from a health_check extension; delete the key";
 const REPORTS_REMOTE_CONFIG: &str = "capabilities.accepts_remote_config, which turns the report on too";
 
-const READ_AT_HANGUP: &str = "the files of server.tls are read again when the supervisor gets SIGHUP";
 const CREDENTIALS: &str = "requests go out without it; put the credentials into server.headers, for example \
                            Authorization: Bearer ${file:/etc/opamp/token}";
 const NO_ORPHANS: &str = "the kernel ends the Collector with its supervisor, and the next start ends what outlived \
@@ -127,7 +126,7 @@ pub(super) static KEYS: &[Key] = &[
     acted("server.tls.min_version", Text),
     acted("server.tls.max_version", Text),
     acted("server.tls.cipher_suites", Texts),
-    ignored("server.tls.reload_interval", Duration, READ_AT_HANGUP),
+    acted("server.tls.reload_interval", Duration),
     acted("server.tls.curve_preferences", Texts),
     acted("server.tls.tpm", AnyMap),
     acted("server.tls.insecure", Bool),

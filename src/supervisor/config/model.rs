@@ -2,12 +2,17 @@
 //!
 //! Everything is comparable, so that a reload can tell what changed.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{endpoint::ServerEndpoint, export::ExportsConfig, secret::Secret};
 use crate::{
     os::sandbox::{Capabilities as KernelCapabilities, FileAccess, Limits},
     supervisor::fence::Restrictions,
+    transport::tls::{CipherSuite, Curve},
     wire::InstanceUid,
 };
 
@@ -49,6 +54,21 @@ pub struct TlsConfig {
     pub insecure: bool,
     pub insecure_skip_verify: bool,
     pub server_name_override: Option<String>,
+    /// The only ones to offer; empty for all that are good.
+    pub cipher_suites: Vec<CipherSuite>,
+    /// The only curves to offer; empty for all.
+    pub curves: Vec<Curve>,
+    /// How often a standing connection looks whether the files changed.
+    pub reload_interval: Option<Duration>,
+}
+
+impl TlsConfig {
+    /// The files that it is made of.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let ca = self.ca.iter().filter_map(Pem::file);
+        let identity = self.identity.iter().flat_map(|identity| [identity.cert.file(), identity.key.file()]);
+        ca.chain(identity.flatten())
+    }
 }
 
 /// Client certificate and its key.
@@ -65,11 +85,29 @@ pub enum Pem {
     Text(String),
 }
 
+impl Pem {
+    fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Text(_) => None,
+        }
+    }
+}
+
 /// A private key in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PemKey {
     File(PathBuf),
     Text(Secret),
+}
+
+impl PemKey {
+    fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Text(_) => None,
+        }
+    }
 }
 
 /// The versions that rustls speaks.

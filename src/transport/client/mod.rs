@@ -183,9 +183,7 @@ impl Shell {
                 () = elsewhere => return,
             }
         } else {
-            HttpLink::new(&self.target)
-                .map(|link| Link::Http { link: Box::new(link), answered: false })
-                .map_err(|error| (error.retry(), Ended::of_exchange(&error)))
+            Ok(Link::Http { link: Box::new(HttpLink::new(&self.target)), answered: false })
         };
         match dialled {
             Ok(link) => {
@@ -276,7 +274,7 @@ impl Shell {
 
 /// One exchange; nothing when the server that is left, or is about to be, takes too long to answer.
 async fn exchange(
-    link: &HttpLink,
+    link: &mut HttpLink,
     message: &AgentToServer,
     shared: &Shared,
 ) -> Result<Option<ServerToAgent>, ExchangeError> {

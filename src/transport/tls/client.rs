@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use rustls::{
     ClientConfig, RootCertStore, SupportedProtocolVersion,
-    client::WebPkiServerVerifier,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier},
     crypto::{CryptoProvider, ring},
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use super::{
-    Identity, TlsError, Version,
+    CipherSuite, Curve, Identity, TlsError, Version, suites,
     verify::{Pinning, Trusting},
     versions,
 };
 
 /// How to make a connection; see [`TlsOptions::build`].
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TlsOptions {
     /// PEM certificates to trust.
     pub ca_pem: Option<Vec<u8>>,
@@ -26,6 +26,10 @@ pub struct TlsOptions {
     pub verify: Verify,
     pub min_version: Version,
     pub max_version: Version,
+    /// The only ones to offer; empty for all that are good. See [`CipherSuite`] about TLS 1.3.
+    pub cipher_suites: Vec<CipherSuite>,
+    /// The only groups to offer for the key exchange, the best liked first; empty for all.
+    pub curves: Vec<Curve>,
 }
 
 /// Whether the server must prove who it is.
@@ -45,6 +49,8 @@ impl Default for TlsOptions {
             verify: Verify::Yes,
             min_version: Version::V1_2,
             max_version: Version::V1_3,
+            cipher_suites: Vec::new(),
+            curves: Vec::new(),
         }
     }
 }
@@ -52,18 +58,19 @@ impl Default for TlsOptions {
 impl TlsOptions {
     /// Checks the settings. The system's roots are read only here, so a plain connection costs nothing.
     pub fn build(&self) -> Result<Arc<ClientConfig>, TlsError> {
-        let provider = Arc::new(ring::default_provider());
-        let builder =
-            ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(self.versions())?;
-        let builder = match self.verify {
-            Verify::Skip => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(Trusting(provider)))
-            }
-            Verify::Yes if self.ca_pem.is_some() => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(self.pinning(provider)?))
-            }
-            Verify::Yes => builder.with_root_certificates(self.roots()?),
+        let provider = Arc::new(CryptoProvider {
+            cipher_suites: suites::offered(&self.cipher_suites),
+            kx_groups: suites::groups(&self.curves),
+            ..ring::default_provider()
+        });
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(self.versions())
+            .map_err(TlsError::NothingInCommon)?;
+        let verifier: Arc<dyn ServerCertVerifier> = match self.verify {
+            Verify::Skip => Arc::new(Trusting(provider)),
+            Verify::Yes => Arc::new(self.pinning(provider)?),
         };
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {

@@ -1,10 +1,17 @@
 //! What a TLS connection trusts and who it says it is. The crypto provider is named, never ambient.
 //!
 //! - `client`: how to make a connection; `verify`: whom to believe then
+//! - `suites`: versions, cipher suites and curves by their names; `source`: settings whose files change
+//! - `failure`: why a handshake came to nothing
 //! - `server`: how to be connected to
 
 mod client;
+#[cfg(feature = "supervisor")]
+mod failure;
 mod server;
+#[cfg(feature = "supervisor")]
+mod source;
+mod suites;
 mod verify;
 
 use rustls::{
@@ -15,7 +22,12 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 pub use client::{TlsOptions, Verify, unused};
+#[cfg(feature = "supervisor")]
+pub use failure::TlsFailure;
 pub use server::{Clients, ServerTls, client_verifier};
+#[cfg(feature = "supervisor")]
+pub use source::Tls;
+pub use suites::{CipherSuite, Curve, Unsupported};
 
 /// A version of TLS that is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,7 +37,7 @@ pub enum Version {
 }
 
 /// A certificate with its key, both PEM.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
     pub cert_pem: Vec<u8>,
     pub key_pem: Vec<u8>,
@@ -59,6 +71,8 @@ pub enum TlsError {
     NoSystemRoots,
     #[error("the CA certificates cannot be used: {0}")]
     Verifier(#[from] VerifierBuilderError),
+    #[error("no cipher suite of the list belongs to a version of TLS that is allowed: {0}")]
+    NothingInCommon(rustls::Error),
     #[error("TLS: {0}")]
     Rustls(#[from] rustls::Error),
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustls::{
-    CertificateError, DigitallySignedStruct, SignatureScheme,
+    CertificateError, DigitallySignedStruct, OtherError, SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -13,6 +13,7 @@ use rustls::{
     server::ParsedCertificate,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use webpki::EndEntityCert;
 
 /// Believes whom the CAs vouch for, and a server that shows a listed certificate itself. People list a
 /// self-signed certificate of their server as its own CA, and Go takes it; as a CA it may not stand for a server
@@ -23,8 +24,23 @@ pub(super) struct Pinning {
     pub(super) listed: Vec<CertificateDer<'static>>,
 }
 
-/// What the library says of a certificate that is fit but for being a CA's; it looks at the dates before.
-const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
+/// Why a certificate that vouches for itself is not believed; said by [`Pinning`] where the library would say that
+/// the issuer is not known.
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate vouches for itself, and is not listed")]
+pub(super) struct SelfSigned;
+
+impl Pinning {
+    /// Whether the library found it fit but for being a CA's; it looks at the dates before.
+    fn is_listed_ca(&self, why: &OtherError, end_entity: &CertificateDer<'_>) -> bool {
+        matches!(why.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+            && self.listed.contains(end_entity)
+    }
+}
+
+fn is_self_signed(end_entity: &CertificateDer<'_>) -> bool {
+    EndEntityCert::try_from(end_entity).is_ok_and(|cert| cert.issuer() == cert.subject())
+}
 
 impl ServerCertVerifier for Pinning {
     fn verify_server_cert(
@@ -39,10 +55,16 @@ impl ServerCertVerifier for Pinning {
             self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match judged {
             Err(rustls::Error::InvalidCertificate(CertificateError::Other(why)))
-                if why.0.to_string() == CA_AS_SERVER && self.listed.contains(end_entity) =>
+                if self.is_listed_ca(&why, end_entity) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
+            }
+            Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))
+                if is_self_signed(end_entity) =>
+            {
+                let why = OtherError(Arc::new(SelfSigned));
+                Err(rustls::Error::InvalidCertificate(CertificateError::Other(why)))
             }
             judged => judged,
         }

@@ -81,6 +81,7 @@ fn tls(context: &mut Context<'_>) -> Option<ServerTlsConfig> {
     let problems = context.problems.len();
     let identity = block.identity(context);
     let (min_version, max_version) = block.versions(context);
+    block.without_choice(context);
     block.beyond_rustls(context);
     if identity.is_none() && context.problems.len() == problems {
         let message = "invalid healthcheck::tls settings: a server needs a certificate; add \

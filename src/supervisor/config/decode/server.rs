@@ -12,6 +12,7 @@ use super::{
         secret::Secret,
         yaml::{Node, Value},
     },
+    positive,
     tls::{Block, Source, non_empty},
 };
 
@@ -84,6 +85,13 @@ fn tls(context: &mut Context<'_>) -> TlsConfig {
     let identity = block.identity(context);
     let (min_version, max_version) = block.versions(context);
     block.beyond_rustls(context);
+    let cipher_suites = block.named(context, "cipher_suites");
+    let curves = block.named(context, "curve_preferences");
+    let reload = block.key("reload_interval");
+    let reload_interval = match context.duration(&reload) {
+        Some(0) | None => None,
+        Some(_) => positive(context, &reload, "server::tls::reload_interval must be a positive time or 0"),
+    };
     let insecure_skip_verify = context.bool("server.tls.insecure_skip_verify").unwrap_or(false);
     if insecure_skip_verify {
         let message = "server.tls.insecure_skip_verify is on: whoever answers is taken for the server; \
@@ -101,5 +109,8 @@ fn tls(context: &mut Context<'_>) -> TlsConfig {
         insecure: context.bool("server.tls.insecure").unwrap_or(false),
         insecure_skip_verify,
         server_name_override: non_empty(context, "server.tls.server_name_override").map(str::to_owned),
+        cipher_suites,
+        curves,
+        reload_interval,
     }
 }

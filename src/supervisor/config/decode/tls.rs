@@ -1,12 +1,13 @@
 //! The parts that every TLS block has: certificate and key, versions, and what rustls cannot do.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use super::super::{
     context::{Context, item_text},
     model::{Pem, PemKey, TlsIdentity, TlsVersion},
     secret::Secret,
 };
+use crate::transport::tls::Unsupported;
 
 /// A TLS block, by its dotted path.
 #[derive(Clone, Copy)]
@@ -124,8 +125,35 @@ impl Block {
             .problem(&key, format!("{}: unsupported {name} {got}; write \"1.2\" or \"1.3\"", self.invalid()));
     }
 
-    /// What a Collector's TLS block can ask for and rustls cannot do.
-    pub(super) fn beyond_rustls(self, context: &mut Context<'_>) {
+    /// A list of names, of which those that others know and rustls does not have are left out.
+    pub(super) fn named<T: FromStr<Err = Unsupported>>(
+        self,
+        context: &mut Context<'_>,
+        name: &str,
+    ) -> Vec<T> {
+        let key = self.key(name);
+        let mut found = Vec::new();
+        let mut left_out = Vec::new();
+        for (at, text) in context.texts(&key).unwrap_or_default() {
+            match text.parse::<T>() {
+                Ok(item) => found.push(item),
+                Err(error) if error.is_known() => left_out.push(error.to_string()),
+                Err(error) => context.problem_at(at, &key, format!("{}: {error}", self.invalid())),
+            }
+        }
+        if let ([], [first, ..]) = (&*found, &*left_out) {
+            let message = format!("{}: nothing of {name} is left: {first}", self.invalid());
+            context.problem(&key, message);
+        } else {
+            for why in left_out {
+                context.notice(&key, format!("{key}: {why}; it is left out"));
+            }
+        }
+        found
+    }
+
+    /// What the Collector's TLS block of a server can ask for and this one does not do.
+    pub(super) fn without_choice(self, context: &mut Context<'_>) {
         for (name, instead) in [
             ("cipher_suites", "the AEAD suites with forward secrecy of TLS 1.2 and 1.3 are offered"),
             ("curve_preferences", "X25519, P256 and P384 are offered"),
@@ -135,6 +163,10 @@ impl Block {
                 context.notice(&key, format!("{key} has no effect: {instead}"));
             }
         }
+    }
+
+    /// What a Collector's TLS block can ask for and rustls cannot do.
+    pub(super) fn beyond_rustls(self, context: &mut Context<'_>) {
         let key = self.key("tpm");
         let tpm = context.entries(&key).iter().find(|entry| entry.key == "enabled");
         if tpm.and_then(|entry| item_text(&entry.node)).is_some_and(|text| text.eq_ignore_ascii_case("true"))

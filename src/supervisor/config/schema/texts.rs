@@ -48,9 +48,18 @@ static TEXTS: &[Text] = &[
     says("server.tls.key_pem", "The same as text."),
     with("server.tls.min_version", "\"1.2\"", "The lowest version of TLS: 1.2 or 1.3."),
     with("server.tls.max_version", "\"1.3\"", "The highest version of TLS: 1.2 or 1.3."),
-    says("server.tls.cipher_suites", "Cannot be chosen: all suites offered are AEAD with forward secrecy."),
-    says("server.tls.reload_interval", "How often to read the files again."),
-    says("server.tls.curve_preferences", "Cannot be chosen: X25519, P256 and P384 are offered."),
+    says(
+        "server.tls.cipher_suites",
+        "The only cipher suites to offer, by their names in Go. A list that names none of TLS 1.3 limits TLS 1.2 alone.",
+    ),
+    says(
+        "server.tls.reload_interval",
+        "How often a standing connection looks whether the files changed, to be made anew with them. Each new connection reads them anyway.",
+    ),
+    says(
+        "server.tls.curve_preferences",
+        "The only curves to offer, the best liked first: X25519, P256, P384.",
+    ),
     says("server.tls.tpm", "A key in a TPM; enabled: true is refused."),
     with("server.tls.insecure", "false", "Plain text; the scheme of the endpoint decides instead."),
     with("server.tls.insecure_skip_verify", "false", "Take whoever answers for the server; for a lab only."),
