@@ -153,7 +153,9 @@ impl Driver {
         if message.data.len() > LARGEST {
             return self.not_passed(Direction::ToServer, &too_large(&message));
         }
-        self.parts.client.send_custom(message);
+        if let Err(why) = self.parts.client.send_custom(message) {
+            self.not_passed(Direction::ToServer, &why.to_string());
+        }
     }
 
     /// One is dropped.
