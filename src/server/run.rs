@@ -106,8 +106,13 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let (guard, open) = mpsc::channel(1);
 
-        let accept =
-            Accept { hub: hub.clone(), limit: options.message_limit, stop: stopping.clone(), open: guard };
+        let accept = Accept {
+            hub: hub.clone(),
+            limit: options.message_limit,
+            secure: opamp_tls.is_some(),
+            stop: stopping.clone(),
+            open: guard,
+        };
         let auth = Arc::new(Auth::new(&token));
         let api = Api { hub: hub.clone(), stop: stopping.clone() };
         let operators = api::protected(api.clone(), auth.clone())

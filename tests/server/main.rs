@@ -11,6 +11,7 @@ mod push;
 mod rest;
 mod restart;
 mod secure;
+mod settings;
 mod shapes;
 mod systemd;
 mod tls;

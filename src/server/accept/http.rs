@@ -37,6 +37,7 @@ pub(super) async fn exchange(accept: &Accept, request: Request) -> Response {
     }
     let headers = request.headers().clone();
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
+    let url = super::reached_at(accept.scheme("http", "https"), &headers, request.uri());
     let limit = accept.limit;
     let bytes = match tokio::time::timeout(BODY_WITHIN, to_bytes(request.into_body(), limit)).await {
         Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
@@ -49,7 +50,10 @@ pub(super) async fn exchange(accept: &Accept, request: Request) -> Response {
     };
     let coding = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
     let reply = match body::decode::<AgentToServer>(&bytes, coding, limit) {
-        Ok(message) => accept.hub.receive(&mut Connection::http().of(peer), message).reply,
+        Ok(message) => {
+            let mut connection = Connection::http().of(peer).reached_at(url);
+            accept.hub.receive(&mut connection, message).reply
+        }
         Err(BodyError::TooLarge { .. }) => return too_large(accept),
         Err(error @ BodyError::Encoding(_)) => {
             return (StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("{error}\n")).into_response();

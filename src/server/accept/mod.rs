@@ -13,7 +13,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{FromRequestParts, Request, State, ws::WebSocketUpgrade},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::any,
 };
@@ -31,10 +31,18 @@ pub struct Accept {
     pub hub: Arc<Hub>,
     /// Largest message taken or sent, in bytes.
     pub limit: usize,
+    /// Whether agents come over TLS.
+    pub secure: bool,
     /// Turns true when the server stops.
     pub stop: watch::Receiver<bool>,
     /// Held by each WebSocket; when all are gone, everyone has been said goodbye to.
     pub open: mpsc::Sender<()>,
+}
+
+impl Accept {
+    fn scheme(&self, plain: &'static str, secure: &'static str) -> &'static str {
+        if self.secure { secure } else { plain }
+    }
 }
 
 pub fn router(accept: Accept) -> Router {
@@ -52,10 +60,20 @@ async fn opamp(State(accept): State<Accept>, request: Request) -> Response {
     }
     let (mut parts, _) = request.into_parts();
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        Ok(upgrade) => ws::upgrade(upgrade, accept),
+        Ok(upgrade) => {
+            let url = reached_at(accept.scheme("ws", "wss"), &parts.headers, &parts.uri);
+            ws::upgrade(upgrade, accept, url)
+        }
         Err(_) => {
             let text = format!("speak OpAMP: a WebSocket, or a POST with Content-Type {CONTENT_TYPE}\n");
             (StatusCode::UPGRADE_REQUIRED, [(header::UPGRADE, "websocket")], text).into_response()
         }
     }
+}
+
+/// The URL that an agent dialled, so that it can be told to keep it.
+fn reached_at(scheme: &str, headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    let host = headers.get(header::HOST)?.to_str().ok()?;
+    let url = url::Url::parse(&format!("{scheme}://{host}{}", uri.path())).ok()?;
+    url.host_str().is_some_and(|host| !host.is_empty()).then(|| url.into())
 }

@@ -35,14 +35,15 @@ const MALFORMED: u32 = 10;
 /// In pings that are to show which of two connections under one uid lives.
 const RIVAL: &[u8] = b"rival";
 
-pub(super) fn upgrade(upgrade: WebSocketUpgrade, accept: Accept) -> Response {
+pub(super) fn upgrade(upgrade: WebSocketUpgrade, accept: Accept, url: Option<String>) -> Response {
     upgrade
         .read_buffer_size(BUFFER)
         .write_buffer_size(BUFFER)
         .max_message_size(accept.limit)
         .max_frame_size(accept.limit)
         .on_upgrade(|socket| async move {
-            let mut link = Link { connection: accept.hub.connection(), socket, malformed: 0, accept };
+            let connection = accept.hub.connection().reached_at(url);
+            let mut link = Link { connection, socket, malformed: 0, accept };
             let end = link.run().await;
             link.accept.hub.detach(&link.connection);
             link.finish(end).await;

@@ -224,7 +224,7 @@ fn check(fleet: &Fleet, agent: &Agent, spec: &AgentSpec) -> Result<(), Problem> 
     Ok(())
 }
 
-/// Fields given replace those there are; `remoteConfig` does so one level down.
+/// Fields given replace those there are; `remoteConfig` and `connectionSettings` do so one level down.
 fn merge(spec: &AgentSpec, given: Map<String, Value>) -> Result<AgentSpec, Problem> {
     let wrong = |error: serde_json::Error| {
         Problem::new(Reason::BadRequest, format!("spec: {error}")).at("body.spec", error.to_string())
@@ -232,7 +232,7 @@ fn merge(spec: &AgentSpec, given: Map<String, Value>) -> Result<AgentSpec, Probl
     let mut merged = serde_json::to_value(spec).map_err(wrong)?;
     for (field, value) in given {
         match (field.as_str(), &value, &mut merged[&field]) {
-            ("remoteConfig", Value::Object(given), Value::Object(there)) => {
+            ("remoteConfig" | "connectionSettings", Value::Object(given), Value::Object(there)) => {
                 there.extend(given.iter().map(|(name, value)| (name.clone(), value.clone())));
                 there.retain(|_, value| !value.is_null());
             }
@@ -242,7 +242,12 @@ fn merge(spec: &AgentSpec, given: Map<String, Value>) -> Result<AgentSpec, Probl
     if let Some(fields) = merged.as_object_mut() {
         fields.retain(|_, value| !value.is_null());
     }
-    serde_json::from_value(merged).map_err(wrong)
+    let mut spec: AgentSpec = serde_json::from_value(merged).map_err(wrong)?;
+    if let Some(settings) = &mut spec.connection_settings {
+        settings.normalise();
+        settings.check("spec.connectionSettings")?;
+    }
+    Ok(spec)
 }
 
 fn merge_labels(labels: &Attributes, given: Map<String, Value>) -> Result<Attributes, Problem> {

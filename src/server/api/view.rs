@@ -1,5 +1,7 @@
 //! The model as JSON: Commander's shapes, and beside them what people and tests need to see.
 
+mod settings;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -85,6 +87,9 @@ fn status(agent: &Agent, detail: Detail) -> Value {
         "lastReportedAt": rfc3339(agent.last_seen),
         "lastReportedAtPrecise": agent.last_seen.to_string(),
     });
+    for (field, value) in settings::fields(agent) {
+        status[field] = value;
+    }
     if let Some(transport) = agent.transport {
         status["connectionType"] = json!(transport);
     }
@@ -247,6 +252,7 @@ fn conditions(agent: &Agent) -> Vec<Condition> {
             .map_or_else(String::new, |s| s.error_message.clone()),
         _ => String::new(),
     };
+    let (settled, settings, unsettled) = settings::applied(agent);
     let (there, gone) = ("Agent connected".to_owned(), "Agent not connected".to_owned());
     vec![
         one("Registered", agent.first_seen, Some(true), "system", "Agent registered".to_owned()),
@@ -259,6 +265,7 @@ fn conditions(agent: &Agent) -> Vec<Condition> {
         ),
         one("Healthy", agent.since.health, agent.healthy(), "agent", said),
         one("RemoteConfigApplied", agent.since.config, applied, &format!("{state:?}"), why),
+        one("ConnectionSettingsApplied", agent.since.settings, settled, &format!("{settings:?}"), unsettled),
     ]
 }
 
@@ -287,17 +294,20 @@ pub(super) fn group(fleet: &Fleet, group: &AgentGroup) -> Value {
     let mut conditions = group.conditions.clone();
     let problem = fleet.catalogue.configs_of(group).err();
     let problem = problem.or_else(|| fleet.members(group).find_map(|agent| agent.unresolved.clone()));
-    if let Some(problem) = problem {
-        conditions.push(Condition {
-            r#type: "RemoteConfigApplied".to_owned(),
-            last_transition_time: group
-                .conditions
-                .last()
-                .map_or(group.metadata.created_at, |c| c.last_transition_time),
+    let unsettled = fleet.members(group).find_map(|agent| agent.unsettled.clone());
+    let problems = [
+        ("RemoteConfigApplied", problem.map(|problem| problem.to_string())),
+        ("ConnectionSettingsApplied", unsettled.map(|problem| problem.to_string())),
+    ];
+    let last = conditions.last().map_or(group.metadata.created_at, |c: &Condition| c.last_transition_time);
+    for (kind, problem) in problems {
+        conditions.extend(problem.map(|message| Condition {
+            r#type: kind.to_owned(),
+            last_transition_time: last,
             status: ConditionStatus::False,
             reason: "Unresolved".to_owned(),
-            message: problem.to_string(),
-        });
+            message,
+        }));
     }
     json!({
         "kind": "AgentGroup",

@@ -10,6 +10,7 @@ use super::{
     desired::{Outcome, Unresolved, offer},
     resource::{AgentSpec, Attributes, check_name},
     selector::Described,
+    settings::{Issued, SettingsState, Unsettled, Wanted},
 };
 use crate::{
     protocol::{
@@ -38,6 +39,8 @@ pub struct Since {
     pub connected: Timestamp,
     pub health: Timestamp,
     pub config: Timestamp,
+    #[serde(default)]
+    pub settings: Timestamp,
 }
 
 /// Where an agent is with the config that is wanted of it.
@@ -53,6 +56,9 @@ pub enum ConfigState {
     /// What is wanted cannot be worked out; see the agent's condition.
     Unresolved,
 }
+
+/// What is compared to tell when a state changed: health, config, connection settings.
+type States = (Option<bool>, ConfigState, SettingsState);
 
 #[derive(Clone, Debug)]
 pub struct Agent {
@@ -71,6 +77,13 @@ pub struct Agent {
     pub unresolved: Option<Unresolved>,
     /// This server has given the agent a config, so it may take it away again.
     pub managed: bool,
+    /// The connection settings that are wanted, of those that the agent takes.
+    pub settings: Option<Wanted>,
+    pub unsettled: Option<Unsettled>,
+    /// What the server gave to this agent alone, to connect with.
+    pub issued: Option<Issued>,
+    /// The URL by which the agent reached this server.
+    pub reached_at: Option<String>,
     pub restart_pending: bool,
     /// The uid chosen for an agent that asked for one.
     pub assigned_uid: Option<InstanceUid>,
@@ -89,10 +102,14 @@ impl Agent {
             transport: None,
             first_seen: now,
             last_seen: now,
-            since: Since { connected: now, health: now, config: now },
+            since: Since { connected: now, health: now, config: now, settings: now },
             desired: None,
             unresolved: None,
             managed: false,
+            settings: None,
+            unsettled: None,
+            issued: None,
+            reached_at: None,
             restart_pending: false,
             assigned_uid: None,
         }
@@ -106,11 +123,15 @@ impl Agent {
         catalogue: &Catalogue,
         now: Timestamp,
     ) -> Received {
-        let before = (self.healthy(), self.config_state());
+        let before = self.states();
+        let caps = self.view.capabilities;
         let received = session.receive(&mut self.view, message);
         self.last_seen = now;
-        if received.changed.has(Part::Description) {
+        let described = received.changed.has(Part::Description);
+        if described {
             self.redescribe();
+        }
+        if described || caps != self.view.capabilities {
             self.resolve(catalogue);
         }
         self.note_changes(before, now);
@@ -129,8 +150,8 @@ impl Agent {
         self.namespace = named.map_or_else(|| DEFAULT_NAMESPACE.to_owned(), Clone::clone);
     }
 
-    /// Works out the wanted config; says whether it is another one than before. An agent that has not yet
-    /// said what it is belongs to no group.
+    /// Works out the wanted config and connection settings; says whether they are others than before. An agent that has
+    /// not yet said what it is belongs to no group.
     pub fn resolve(&mut self, catalogue: &Catalogue) -> bool {
         if self.view.report.description.is_none() {
             return false;
@@ -148,7 +169,8 @@ impl Agent {
             }
             Outcome::Unresolved(problem) => self.unresolved = Some(problem),
         }
-        self.desired.as_ref().map(|desired| &desired.config_hash) != before.as_ref()
+        let settled = self.settle(catalogue);
+        self.desired.as_ref().map(|desired| &desired.config_hash) != before.as_ref() || settled
     }
 
     /// Replaces the operator's wishes. A restart time that was not there before asks for one restart.
@@ -162,20 +184,38 @@ impl Agent {
 
     /// Like [`Self::resolve`], and keeps the time of a changed config state.
     pub fn reconsider(&mut self, catalogue: &Catalogue, now: Timestamp) -> bool {
-        let before = (self.healthy(), self.config_state());
-        let unresolved = self.unresolved.clone();
-        let changed = self.resolve(catalogue) || unresolved != self.unresolved;
+        let before = self.states();
+        let problems = (self.unresolved.clone(), self.unsettled.clone());
+        let changed =
+            self.resolve(catalogue) || problems != (self.unresolved.clone(), self.unsettled.clone());
         self.note_changes(before, now);
         changed
     }
 
-    fn note_changes(&mut self, before: (Option<bool>, ConfigState), now: Timestamp) {
+    fn states(&self) -> States {
+        (self.healthy(), self.config_state(), self.settings_state())
+    }
+
+    fn note_changes(&mut self, before: States, now: Timestamp) {
         if before.0 != self.healthy() {
             self.since.health = now;
         }
         if before.1 != self.config_state() {
             self.since.config = now;
         }
+        if before.2 != self.settings_state() {
+            self.since.settings = now;
+        }
+    }
+
+    /// Takes note of the URL by which the agent reached this server, if that is known; says whether it is another one.
+    pub fn note_reached(&mut self, url: Option<&str>, catalogue: &Catalogue) -> bool {
+        if url.is_none() || url == self.reached_at.as_deref() {
+            return false;
+        }
+        self.reached_at = url.map(str::to_owned);
+        self.resolve(catalogue);
+        true
     }
 
     /// Says whether this is news.
@@ -198,17 +238,24 @@ impl Agent {
     /// The answer to the message that was just received.
     pub fn reply(&mut self, session: &mut Session) -> ServerToAgent {
         let new_instance_uid = self.new_uid();
-        let desired =
-            Desired { remote_config: self.desired.as_deref(), new_instance_uid, ..Default::default() };
+        let desired = Desired {
+            remote_config: self.desired.as_deref(),
+            connection_settings: self.settings.as_ref().map(Wanted::offers),
+            new_instance_uid,
+            ..Default::default()
+        };
         session.reply(&mut self.view, &desired)
     }
 
     /// What is to be said unprompted.
     #[must_use]
     pub fn push(&self, session: &mut Session) -> Option<ServerToAgent> {
-        let new_instance_uid = self.new_uid();
-        let desired =
-            Desired { remote_config: self.desired.as_deref(), new_instance_uid, ..Default::default() };
+        let desired = Desired {
+            remote_config: self.desired.as_deref(),
+            connection_settings: self.settings.as_ref().map(Wanted::offers),
+            new_instance_uid: self.new_uid(),
+            ..Default::default()
+        };
         session.push(&self.view, &desired)
     }
 

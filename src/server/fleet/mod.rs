@@ -2,7 +2,7 @@
 //! No clock, no socket, no file: times come in, and `server::hub` performs what follows.
 //!
 //! - [`agent`]: one agent; [`resource`]: what operators write; [`selector`]: which agents are meant
-//! - [`desired`]: the config each agent should run
+//! - [`desired`]: the config each agent should run; [`settings`]: the connections it should use
 //!
 //! Owned by `server::hub`, shown by `server::api`, stored by `server::store`.
 
@@ -10,6 +10,7 @@ pub mod agent;
 pub mod desired;
 pub mod resource;
 pub mod selector;
+pub mod settings;
 #[cfg(test)]
 mod tests;
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::settings::ConnectionSettings;
 use crate::wire::InstanceUid;
 
 /// Names by which resources of one kind are told apart.
@@ -99,7 +100,7 @@ pub struct AgentConfig {
     #[serde(default, skip_serializing)]
     pub agent_remote_config: Option<GroupRemoteConfig>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connection_settings: Option<serde_json::Value>,
+    pub connection_settings: Option<Box<ConnectionSettings>>,
 }
 
 /// One config of a group: a reference to a resource, or written in place under a name.
@@ -143,7 +144,7 @@ pub struct AgentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_instance_uid: Option<InstanceUid>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connection_settings: Option<serde_json::Value>,
+    pub connection_settings: Option<Box<ConnectionSettings>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote_config: Option<SpecRemoteConfig>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -171,9 +172,12 @@ pub struct PushedConfig {
 }
 
 impl AgentConfig {
-    /// Puts the older singular field where the list is.
+    /// Puts the older singular field where the list is, and drops connection settings in which nothing is written.
     pub fn normalise(&mut self) {
         self.agent_remote_configs.extend(self.agent_remote_config.take());
+        if let Some(settings) = &mut self.connection_settings {
+            settings.normalise();
+        }
     }
 }
 
@@ -214,8 +218,12 @@ pub fn check_name(field: &str, name: &str) -> Result<(), Invalid> {
 }
 
 impl AgentGroupSpec {
-    /// Each config of a group is either a reference or a name with a spec.
+    /// Each config of a group is either a reference or a name with a spec; connection settings are such as agents can
+    /// use.
     pub fn check(&self) -> Result<(), Invalid> {
+        for settings in self.agent_config.iter().filter_map(|config| config.connection_settings.as_ref()) {
+            settings.check("spec.agentConfig.connectionSettings")?;
+        }
         let configs = self.agent_config.iter().flat_map(|config| &config.agent_remote_configs);
         for (index, config) in configs.enumerate() {
             let field = format!("spec.agentConfig.agentRemoteConfigs[{index}]");

@@ -33,6 +33,8 @@ pub struct Connection {
     pub wake: Arc<Notify>,
     /// The agents heard on it (B-WS-07).
     pub(super) uids: BTreeSet<InstanceUid>,
+    /// The URL that the agent dialled, as far as that can be told.
+    reached_at: Option<String>,
 }
 
 /// What to send for a message that came in.
@@ -85,6 +87,7 @@ impl Hub {
         let new = !fleet.agents.contains_key(&uid);
         let link = links.entry(uid).or_insert_with(|| Link::new(connection));
         let (agent, catalogue) = fleet.agent_entry(uid, now);
+        let moved = agent.note_reached(connection.reached_at.as_deref(), catalogue);
         let received = agent.receive(&mut link.session, message, catalogue, now);
         if received.wants_uid && agent.new_uid().is_none() {
             agent.assigned_uid = Some(fresh_uid(now));
@@ -96,7 +99,7 @@ impl Hub {
         let answer = self.with_restart(agent, link, connection.transport, reply);
         // A sequence that began anew is stored at once: after a crash, the number of an earlier run could
         // fit by chance and hide what was lost.
-        if new || linked || received.gap || !received.changed.is_empty() {
+        if new || linked || moved || received.gap || !received.changed.is_empty() {
             dirty.insert(uid);
             self.tell(uid);
         } else if answer.more.is_some() {
@@ -205,7 +208,7 @@ impl Hub {
 
 impl Connection {
     fn new(id: u64, transport: Transport) -> Self {
-        Self { id, transport, peer: 0, wake: Arc::default(), uids: BTreeSet::new() }
+        Self { id, transport, peer: 0, wake: Arc::default(), uids: BTreeSet::new(), reached_at: None }
     }
 
     /// The same connection, with the address that it comes from.
@@ -214,6 +217,12 @@ impl Connection {
         let mut hasher = DefaultHasher::new();
         peer.hash(&mut hasher);
         Self { peer: hasher.finish(), ..self }
+    }
+
+    /// The same connection, with the URL by which the agent came.
+    #[must_use]
+    pub fn reached_at(self, url: Option<String>) -> Self {
+        Self { reached_at: url, ..self }
     }
 
     /// For one exchange over plain HTTP.

@@ -102,6 +102,7 @@ fn capabilities() -> ServerCaps {
         ServerCapabilities::AcceptsStatus,
         ServerCapabilities::OffersRemoteConfig,
         ServerCapabilities::AcceptsEffectiveConfig,
+        ServerCapabilities::OffersConnectionSettings,
     ])
 }
 

@@ -46,6 +46,8 @@ struct Known {
     managed: bool,
     restart_pending: bool,
     transport: Option<Transport>,
+    #[serde(default)]
+    reached_at: Option<String>,
 }
 
 impl AgentRecord {
@@ -68,6 +70,7 @@ impl AgentRecord {
             managed: agent.managed,
             restart_pending: agent.restart_pending,
             transport: agent.transport,
+            reached_at: agent.reached_at.clone(),
         };
         Self {
             uid: agent.view.instance_uid,
@@ -111,6 +114,7 @@ impl AgentRecord {
         agent.managed = known.managed;
         agent.restart_pending = known.restart_pending;
         agent.transport = known.transport;
+        agent.reached_at = known.reached_at;
         agent.redescribe();
         Ok(agent)
     }

@@ -10,7 +10,8 @@ use super::StoreError;
 const APPLICATION_ID: i64 = 0x6f70_616d;
 
 /// One script for each schema version, in order. A script that was released is never edited.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE bodies (
         hash BLOB PRIMARY KEY,
         body BLOB NOT NULL
@@ -33,7 +34,15 @@ const MIGRATIONS: &[&str] = &["
         body BLOB,
         PRIMARY KEY (kind, namespace, name)
     ) WITHOUT ROWID;
-"];
+",
+    // Connection settings were kept as they came and had no effect. They are to have one only when somebody writes them
+    // again, checked.
+    "
+    UPDATE resources SET document = json_remove(document, '$.spec.agentConfig.connectionSettings')
+        WHERE kind = 'AgentGroup';
+    UPDATE agents SET known = json_remove(known, '$.spec.connectionSettings');
+",
+];
 
 /// The schema version of a file. One that is newer, foreign or damaged is refused before it is touched.
 pub(super) fn inspect(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
