@@ -133,7 +133,7 @@
 //! | `tests/server`, `tests/browser` | the server over real sockets; its page in Chromium |
 //! | `tests/cli` | the built `opampctl`, with a stub and with the real server |
 //! | `tests/packaging` | that what is shipped around the programs fits them |
-//! | `tests/interop` | both ends against opamp-go |
+//! | `tests/interop` | both ends against opamp-go; our server with the Collector project's supervisor, and with its `opamp` extension directly; haproxy between agents and our server |
 //! | `examples/tour` | the main job as a person does it: `examples/quickstart.sh --once` |
 //! | `examples/conformance` | that each requirement of OpAMP is proven or has its reason: writes and checks `docs/conformance.md` from the logs of `tests/run.sh` |
 //! | `benches/supervisor` | what the supervisor costs and how fast it is |

@@ -5,7 +5,7 @@
 #   tests/run.sh --full     and builds the supervisor as it ships (profile small), to check its size, to break it at
 #                           every step (the N-loop), and to leave it ten thousand orphans
 #
-# Wants Rust and Go; Debian packages (Chromium, strace, systemd) are installed with root or sudo, or named. Each section has its
+# Wants Rust and Go; Debian packages (Chromium, haproxy, strace, systemd) are installed with root or sudo, or named. Each section has its
 # time and its log in target/test-logs; the last line is `N passed, N failed`, and one failure makes the exit code 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -72,6 +72,7 @@ sabotaged() {
 install_tools() {
     local wanted=()
     command -v strace || wanted+=(strace)
+    command -v haproxy || wanted+=(haproxy)
     command -v systemd-analyze || wanted+=(systemd)
     if [ -e tests/browser/package.json ]; then
         command -v chromium || wanted+=(chromium)
@@ -81,10 +82,25 @@ install_tools() {
     [ ${#wanted[@]} = 0 ] || want_packages "${wanted[@]}"
 }
 
+# The Collector project's supervisor, at the version that tests/interop/established pins; built anew when that changes.
+established() {
+    local hash
+    hash=$(cat tests/interop/established/go.* | sha256sum)
+    mkdir -p "$target/established"
+    [ "$(cat "$established.sums" 2> /dev/null)" != "$hash" ] || return 0
+    (
+        cd tests/interop/established &&
+            CGO_ENABLED=0 GOFLAGS="-mod=readonly -buildvcs=false" GOWORK=off go build -o "$established" \
+                github.com/open-telemetry/opentelemetry-collector-contrib/cmd/opampsupervisor
+    ) || return
+    echo "$hash" > "$established.sums"
+}
+
 interop() {
     local bin=$target/debug
     cd tests/interop &&
         OPAMP_SUPERVISOR=$bin/opamp-supervisor OPAMP_SERVER=$bin/opamp-server OTELCOL=$otelcol \
+            ESTABLISHED_SUPERVISOR=$established \
             GOFLAGS="-mod=readonly -buildvcs=false" GOWORK=off go test -count=1 -v ./...
 }
 
@@ -133,6 +149,7 @@ section "Collector" packaging/collector/build.sh --own
 section "Collector without the opamp extension" packaging/collector/build.sh --own --no-extension
 otelcol=$target/collector/otelcol-example
 noext=$target/collector/otelcol-noext
+established=$target/established/opampsupervisor
 export OTELCOL=$otelcol OTELCOL_NOEXT=$noext
 
 section "cargo fmt" cargo fmt --check
@@ -142,7 +159,8 @@ section "cargo test" cargo test --no-fail-fast
 for feature in supervisor server cli; do
     section "only feature $feature" feature "$feature"
 done
-[ ! -e tests/interop/go.mod ] || section "interop with opamp-go" interop
+section "supervisor of the Collector project" established
+section "interop with opamp-go, that supervisor and the extension" interop
 [ ! -e tests/browser/package.json ] || section "browser" browser
 section "quickstart" examples/quickstart.sh --once
 section "quickstart without the opamp extension" examples/quickstart.sh --once --no-extension

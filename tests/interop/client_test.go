@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -22,7 +21,7 @@ func TestOpampGoClientOverWebSocketWithOurServer(t *testing.T) {
 	agentIsManaged(t, server, agent, "WebSocket")
 	// The library says goodbye over WebSocket only.
 	agent.stop()
-	until(t, soon, "the server sees the goodbye", func() error { return agent.shows(server, "status/connected", false) })
+	until(t, soon, "the server sees the goodbye", func() error { return agent.on(server).shows("status/connected", false) })
 }
 
 func TestOpampGoClientOverHTTPWithOurServer(t *testing.T) {
@@ -44,37 +43,22 @@ func agentIsManaged(t *testing.T, server ourServer, agent *agent, transport stri
 		"status/availableComponents/hash":                       hex.EncodeToString(agent.components.Hash),
 		"status/availableComponents/components/receivers/components/otlp/metadata/code.namespace": "example.com/otlp v1",
 	} {
-		until(t, soon, "the server shows "+path, func() error { return agent.shows(server, path, wanted) })
+		until(t, soon, "the server shows "+path, func() error { return agent.on(server).shows(path, wanted) })
 	}
 
-	give := func(name, value string) {
-		t.Helper()
-		config := map[string]any{"kind": "AgentRemoteConfig", "apiVersion": "v1",
-			"metadata": map[string]any{"name": name, "namespace": "default"},
-			"spec":     map[string]any{"value": value, "contentType": "text/yaml"}}
-		if _, err := server.call("POST", "agentremoteconfigs", config); err != nil {
-			t.Fatal(err)
-		}
-		names := map[string]any{"spec": map[string]any{"remoteConfig": map[string]any{"remoteConfigNames": []string{name}}}}
-		if _, err := server.call("PUT", "agents/"+agent.uid, names); err != nil {
-			t.Fatal(err)
-		}
-	}
+	give := func(name, value string) { agent.on(server).give(t, name, value) }
 	give("good", "receivers: {otlp: {}} # 1.20\n")
-	until(t, soon, "the server shows APPLIED for the wanted config", func() error { return agent.answered(server, "APPLIED") })
+	until(t, soon, "the server shows APPLIED for the wanted config", func() error { return agent.on(server).answered("APPLIED") })
 	until(t, soon, "the server shows the effective config", func() error {
-		return agent.shows(server, "status/effectiveConfig/configMap/configMap/good/body", "receivers: {otlp: {}} # 1.20\n")
+		return agent.on(server).shows("status/effectiveConfig/configMap/configMap/good/body", "receivers: {otlp: {}} # 1.20\n")
 	})
 	give("bad", "refuse me\n")
-	until(t, soon, "the server shows FAILED for the wanted config", func() error { return agent.answered(server, "FAILED") })
-	if err := agent.shows(server, "status/remoteConfigStatus/errorMessage", "refused as told"); err != nil {
+	until(t, soon, "the server shows FAILED for the wanted config", func() error { return agent.on(server).answered("FAILED") })
+	if err := agent.on(server).shows("status/remoteConfigStatus/errorMessage", "refused as told"); err != nil {
 		t.Fatal(err)
 	}
 
-	restart := map[string]any{"spec": map[string]any{"restartRequiredAt": time.Now().UTC().Format(time.RFC3339)}}
-	if _, err := server.call("PUT", "agents/"+agent.uid, restart); err != nil {
-		t.Fatal(err)
-	}
+	agent.on(server).restart(t)
 	select {
 	case <-agent.restarts:
 	case <-time.After(soon):
@@ -189,30 +173,8 @@ func (a *agent) stop() {
 	a.must(a.client.Stop(ctx))
 }
 
-// shows says whether the server's view of this agent has the value at the path.
-func (a *agent) shows(server ourServer, path string, wanted any) error {
-	found, err := server.call("GET", "agents/"+a.uid, nil)
-	if err != nil {
-		return err
-	}
-	return found.expect(path, wanted)
-}
-
-// answered says whether the server shows this status, and for the config that it wants.
-func (a *agent) answered(server ourServer, status string) error {
-	found, err := server.call("GET", "agents/"+a.uid, nil)
-	if err != nil {
-		return err
-	}
-	wanted := found.at("status/desiredConfigHash")
-	if text, _ := wanted.(string); text == "" {
-		return fmt.Errorf("the server wants no config")
-	}
-	if err := found.expect("status/remoteConfigStatus/lastRemoteConfigHash", wanted); err != nil {
-		return err
-	}
-	return found.expect("status/remoteConfigStatus/status", status)
-}
+// on is this agent as the server has it.
+func (a *agent) on(server ourServer) managed { return managed{server: server, uid: a.uid} }
 
 func (a *agent) problem(text string) {
 	a.mutex.Lock()

@@ -5,6 +5,7 @@
 package interop
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,15 +118,20 @@ func (o object) expect(path string, wanted any) error {
 
 // ourServer is a running opamp-server with its REST API.
 type ourServer struct {
-	opamp, api, token string
+	opamp, api, token, dir string
+	process                *exec.Cmd
 }
 
 func startOurServer(t *testing.T) ourServer {
 	t.Helper()
-	dir := t.TempDir()
-	server := ourServer{opamp: freeAddress(t), api: freeAddress(t)}
-	start(t, filepath.Join(dir, "server.log"), executable(t, "OPAMP_SERVER"),
-		"--opamp-listen", server.opamp, "--api-listen", server.api, "--data-dir", filepath.Join(dir, "data"))
+	return startAgain(t, ourServer{opamp: freeAddress(t), api: freeAddress(t), dir: t.TempDir()})
+}
+
+// startAgain starts a server on the addresses and the data of one before, or of none.
+func startAgain(t *testing.T, server ourServer) ourServer {
+	t.Helper()
+	server.process = start(t, filepath.Join(server.dir, "server.log"), executable(t, "OPAMP_SERVER"),
+		"--opamp-listen", server.opamp, "--api-listen", server.api, "--data-dir", filepath.Join(server.dir, "data"))
 	until(t, soon, "opamp-server is ready", func() error {
 		answer, err := http.Get("http://" + server.api + "/readyz")
 		if err != nil {
@@ -136,12 +143,33 @@ func startOurServer(t *testing.T) ourServer {
 		}
 		return nil
 	})
-	token, err := os.ReadFile(filepath.Join(dir, "data", "admin.token"))
+	token, err := os.ReadFile(filepath.Join(server.dir, "data", "admin.token"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	server.token = strings.TrimSpace(string(token))
 	return server
+}
+
+// counter is one of the server's numbers.
+func (s ourServer) counter(name string) (float64, error) {
+	request, err := http.NewRequest("GET", "http://"+s.api+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	request.Header.Set("Authorization", "Bearer "+s.token)
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Body.Close()
+	lines := bufio.NewScanner(answer.Body)
+	for lines.Scan() {
+		if value, found := strings.CutPrefix(lines.Text(), name+" "); found {
+			return strconv.ParseFloat(value, 64)
+		}
+	}
+	return 0, fmt.Errorf("%s is not among the server's numbers: %s", name, answer.Status)
 }
 
 // call asks the REST API; the path is below the namespace default.

@@ -40,6 +40,7 @@ func TestOurSupervisorOverHTTPUnderOpampGoServer(t *testing.T) {
 // supervisorIsManaged takes our supervisor with a real Collector through connect, config, APPLIED, FAILED, restart
 // and goodbye.
 func supervisorIsManaged(t *testing.T, scheme string) {
+	t.Parallel()
 	library := startLibraryServer(t)
 	dir := t.TempDir()
 	otlp := freeAddress(t)
