@@ -10,11 +10,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::libc;
+use nix::{
+    libc,
+    sys::statfs::{TMPFS_MAGIC, statfs},
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::sandbox::let_read;
+
+/// Whether a path is on a file system that lives in memory (tmpfs, ramfs): what is there is gone with the next boot.
+/// Where nobody can tell, it is taken for a disk.
+#[must_use]
+pub fn is_in_memory(path: &Path) -> bool {
+    const RAMFS: i64 = 0x8584_58f6;
+    statfs(path).is_ok_and(|on| {
+        let kind = on.filesystem_type();
+        kind == TMPFS_MAGIC || i64::from(kind.0) == RAMFS
+    })
+}
 
 /// The mode of files that hold configs, identities and tokens.
 pub const PRIVATE: u32 = 0o600;
@@ -287,6 +301,13 @@ mod tests {
 
     fn mode(path: &Path) -> u32 {
         fs::symlink_metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn c_cs_08_what_is_in_memory_is_told_from_what_is_on_a_disk() {
+        assert!(is_in_memory(Path::new("/dev/shm")));
+        assert!(!is_in_memory(Path::new(env!("CARGO_MANIFEST_DIR"))));
+        assert!(!is_in_memory(Path::new("/nowhere/at/all")));
     }
 
     #[test]

@@ -28,6 +28,10 @@ pub fn capabilities(allowed: &Capabilities) -> AgentCaps {
     add(allowed.reports_health, &[Bit::ReportsHealth]);
     add(allowed.reports_heartbeat, &[Bit::ReportsHeartbeat]);
     add(allowed.reports_available_components, &[Bit::ReportsAvailableComponents]);
+    // Who may offer something is told how it went.
+    let told = allowed.accepts_opamp_connection_settings || allowed.reports_connection_settings_status;
+    add(allowed.accepts_opamp_connection_settings, &[Bit::AcceptsOpAmpConnectionSettings]);
+    add(told, &[Bit::ReportsConnectionSettingsStatus]);
     caps
 }
 

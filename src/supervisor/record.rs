@@ -90,6 +90,9 @@ pub(super) fn calm(state: &mut State) {
         trial.entries.clear();
     }
     state.config.watched = 0;
+    if let Some(candidate) = &mut state.connection.candidate {
+        candidate.entries = 0;
+    }
 }
 
 /// The Collector is about to be switched to the offer at work.

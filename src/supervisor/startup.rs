@@ -8,15 +8,16 @@ use std::{
 };
 
 use prost::Message;
-use tokio::sync::watch;
+use tokio::sync::{mpsc::Receiver, watch};
 
 use super::{
     agent,
     check::is_within,
     compose::{ComposeError, require_local_files},
     config::{Notice, SupervisorConfig},
+    connection::{self, over},
     control,
-    driver::{Driver, Parts, Reloads},
+    driver::{Driver, Moving, Parts, Reloads, heartbeat},
     healthcheck::{self, HealthcheckError, Seen, Serving},
     host_key::host_key,
     journal::{ConfigState, Journal, JournalError, Opened, State},
@@ -40,12 +41,15 @@ use crate::{
         reaper,
         signals::Signals,
     },
-    protocol::client::{Client, ClientOptions, DEFAULT_HEARTBEAT},
+    protocol::client::{Client, ClientOptions},
     telemetry::{
         logs::LevelSwitch,
         otlp::{Exports, Instruments},
     },
-    transport::{Target, accept::Listener, client},
+    transport::{
+        accept::Listener,
+        client::{self, ClientHandle},
+    },
     wire::{InstanceUid, proto::AgentRemoteConfig},
 };
 
@@ -127,13 +131,13 @@ async fn supervise(
     instruments: Instruments,
 ) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(StartError::Signals)?;
-    let reloads = Reloads::new(origin, &config.server);
     if let Err(error) = reaper::become_subreaper() {
         tracing::debug!(%error, "orphans of the Collector go to init, not to the supervisor");
     }
     refuse_owned(&config.agent.args)?;
     require_local_files(&config.agent)?;
-    let target = target::of(&config.server)?;
+    // A wrong file is wrong whatever was offered since.
+    target::of(&config.server)?;
     let storage = storage(&config)?;
     let _lock = Lock::take(&storage)?;
     let (seen, _serving) = serve_health(&config).await?;
@@ -149,7 +153,9 @@ async fn supervise(
     let outfit = Outfit::new(&start.config.agent, identity, facts, &listener.endpoint(), &start.storage)?;
     let confinement = &outfit.binary.confinement;
     sandbox::open_way(confinement, &start.storage).map_err(StartError::Storage)?;
-    let (client, notices) = start.connect(target)?;
+    let (client, notices, moving) = start.connect()?;
+    let valid = start.state.connection.valid.as_ref();
+    let reloads = Reloads::new(origin, &over(&start.config.server, valid));
     let sha256 = start.state.agent.as_ref().map(|agent| agent.sha256.as_str());
     let host = host_key(&start.config, sha256);
     let rules = setup::settings(&start.config.agent, &outfit.contact);
@@ -179,6 +185,7 @@ async fn supervise(
         seen,
         instruments,
         reloads,
+        moving,
     };
     Driver::new(parts).run().await;
     // What is left over says the same as none: nobody listens.
@@ -237,17 +244,29 @@ impl Start {
         }
     }
 
-    fn connect(
-        &self,
-        target: Target,
-    ) -> Result<(client::ClientHandle, tokio::sync::mpsc::Receiver<client::Notice>), StartError> {
+    /// Dials the server that holds, or first one that an earlier life was trying.
+    fn connect(&mut self) -> Result<(ClientHandle, Receiver<client::Notice>, Moving), StartError> {
+        let before = self.state.connection.clone();
+        let beginning = connection::begin(&self.config, &mut self.state.connection)?;
+        if self.state.connection != before
+            && let Err(error) = self.journal.commit(&self.state)
+        {
+            tracing::warn!("where the offered connection stands cannot be kept for the next start: {error}");
+        }
+        let kept = &self.state.connection;
+        let (target, settings) = match &beginning.candidate {
+            Some(target) => (target, kept.candidate.as_ref().map(|candidate| &candidate.settings)),
+            None => (&beginning.valid, kept.valid.as_ref()),
+        };
         let options = ClientOptions {
             instance_uid: self.state.instance_uid,
             capabilities: agent::capabilities(&self.config.capabilities),
             link: target.link(),
-            heartbeat: DEFAULT_HEARTBEAT,
+            heartbeat: heartbeat(settings),
         };
-        Ok(client::spawn(Client::new(options, seed()?), target, clock::boottime))
+        let (client, notices) = client::spawn(Client::new(options, seed()?), target.clone(), clock::boottime);
+        let window = self.config.server.settings_apply_timeout;
+        Ok((client, notices, Moving::new(beginning, window)))
     }
 }
 

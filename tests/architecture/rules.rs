@@ -12,7 +12,14 @@ const FLOORS: [&[&str]; 5] = [
 ];
 
 /// Rooms that get clock and randomness passed in and touch neither file nor socket.
-const PURE: [&str; 5] = ["wire/", "protocol/", "supervisor/machine/", "supervisor/fence/", "server/fleet/"];
+const PURE: [&str; 6] = [
+    "wire/",
+    "protocol/",
+    "supervisor/connection/machine/",
+    "supervisor/fence/",
+    "supervisor/machine/",
+    "server/fleet/",
+];
 
 /// What they must not name, as the beginning of a path.
 const IMPURE: [&str; 20] = [

@@ -7,6 +7,7 @@ mod bad_day;
 mod bad_input;
 mod bad_offers;
 mod commands;
+mod connection;
 mod custom;
 mod defects;
 mod exhaustion;

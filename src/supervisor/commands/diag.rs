@@ -15,6 +15,7 @@ use std::{
 
 use flate2::{Compression, write::GzEncoder};
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::{CommandError, OK, args::Args, args::Diag, ask, place::Place, status};
 use crate::{
@@ -23,9 +24,9 @@ use crate::{
         host,
     },
     supervisor::{
-        config::{self, LogOutput, SupervisorConfig},
+        config::{self, LogOutput, Secret, SupervisorConfig},
         control::{Answer, Request},
-        mask::{Mask, yaml},
+        mask::{MASKED, Mask, yaml},
     },
 };
 
@@ -109,7 +110,7 @@ impl Bundle {
             }
             Err(error) => self.left_out.push(format!("status.json: {error}")),
         }
-        self.add_text("state.json", &place.storage.join("state.json"), MOST_BYTES);
+        self.add_state(&place.storage.join("state.json"));
         self.add_text("agent.log", &place.storage.join("logs").join("agent.log"), TAIL);
         let outputs = self.config.as_ref().map(|config| config.telemetry.logs.output_paths.clone());
         for (number, output) in outputs.into_iter().flatten().enumerate() {
@@ -139,6 +140,23 @@ impl Bundle {
             line(&path.display().to_string(), &facts);
         }
         self.files.push(("host.txt".to_owned(), text.into_bytes()));
+    }
+
+    /// What the server offered for connections is secret in it under one name.
+    fn add_state(&mut self, path: &Path) {
+        let state = match read_end(path, MOST_BYTES) {
+            Ok((text, Cut::Nothing)) => serde_json::from_str(&text).map_err(|error| error.to_string()),
+            Ok((_, Cut::Start)) => Err(format!("more than {MOST_BYTES} bytes")),
+            Err(error) => Err(error.to_string()),
+        };
+        match state {
+            Ok(mut state) => {
+                hide(&mut state, &mut self.mask);
+                let text = serde_json::to_string_pretty(&state).unwrap_or_default();
+                self.add_masked("state.json", &text);
+            }
+            Err(error) => self.left_out.push(format!("state.json: {}: {error}", path.display())),
+        }
     }
 
     fn add_yaml(&mut self, name: &str, path: &Path) {
@@ -192,6 +210,24 @@ impl Bundle {
             archive.append_data(&mut header, format!("opamp-supervisor-diag/{name}"), bytes.as_slice())?;
         }
         archive.into_inner()?.finish()?.sync_all()
+    }
+}
+
+/// Takes out every value of the key `secret`, which is one everywhere from then on.
+fn hide(value: &mut Value, mask: &mut Mask) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                match value {
+                    Value::String(secret) if name == "secret" => {
+                        mask.know(&Secret::new(std::mem::replace(secret, MASKED.to_owned())));
+                    }
+                    _ => hide(value, mask),
+                }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|value| hide(value, mask)),
+        _ => {}
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use jiff::Timestamp;
 
 use crate::supervisor::{
-    control::{CollectorStatus, ConfigStatus, ServerStatus, Status},
+    control::{CollectorStatus, ConfigStatus, OFFER, ServerStatus, Status},
     mask::printable,
 };
 
@@ -60,10 +60,24 @@ fn agent(page: &mut Page, status: &Status) {
 
 fn server(server: &ServerStatus) -> String {
     let since = since(Some(&server.since));
-    match &server.why {
+    let mut said = match &server.why {
         None => format!("connected{since}: {}", server.endpoint),
         Some(why) => format!("not connected{since}: {}\n{why}", server.endpoint),
+    };
+    if server.source == OFFER {
+        said.push_str("\nas offered by the server; server in supervisor.yaml, once changed, takes its place");
     }
+    if let Some(end) = &server.certificate_expires {
+        said.push_str(&format!("\nclient certificate expires at {end}"));
+    }
+    match &server.offer {
+        Some(offer) if offer.outcome == "failed" => {
+            said.push_str(&format!("\nconnection settings {} failed: {}", offer.hash, offer.error));
+        }
+        Some(offer) => said.push_str(&format!("\nconnection settings {}: {}", offer.hash, offer.outcome)),
+        None => {}
+    }
+    said
 }
 
 fn collector(page: &mut Page, collector: &CollectorStatus) {

@@ -96,11 +96,10 @@ const NO_ORPHANS: &str = "the kernel ends the Collector with its supervisor, and
 const LOOPBACK: &str =
     "the Collector's extension dials a loopback port; choose it with agent.opamp_server_port";
 const NO_PACKAGES: &str = "packages are not taken, the Collector's binary stays the one of agent.executable";
-const SAME_SERVER: &str =
-    "offers of connection settings are left alone, the server stays the one of this file";
 const OWN_TELEMETRY: &str = "what the server offers for it is left alone, the Collector's own telemetry goes where \
                              its config says";
-const NO_SECRETS: &str = "connection settings are not stored, so there is nothing to encrypt";
+const NO_SECRETS: &str =
+    "offered connection settings are stored as they are, readable by the supervisor's user alone";
 const OF_CLIENTS: &str = "it says whom a client trusts; whom this endpoint trusts is in client_ca_file";
 const READ_AT_START: &str = "certificates are read at the start of the supervisor";
 const NO_CORS: &str = "answers carry no CORS headers, so a page of another origin cannot read them";
@@ -115,6 +114,7 @@ pub(super) static KEYS: &[Key] = &[
     acted("server", Section),
     acted("server.endpoint", Text),
     acted("server.headers", Headers),
+    acted("server.settings_apply_timeout", Duration),
     acted("server.tls", Section),
     acted("server.tls.ca_file", Text),
     acted("server.tls.ca_pem", Text),
@@ -182,7 +182,7 @@ pub(super) static KEYS: &[Key] = &[
     acted("capabilities", Section),
     acted("capabilities.accepts_remote_config", Bool),
     acted("capabilities.accepts_restart_command", Bool),
-    not_yet("capabilities.accepts_opamp_connection_settings", Bool, SAME_SERVER),
+    acted("capabilities.accepts_opamp_connection_settings", Bool),
     acted("capabilities.reports_effective_config", Bool),
     not_yet("capabilities.reports_own_metrics", Bool, OWN_TELEMETRY),
     not_yet("capabilities.reports_own_logs", Bool, OWN_TELEMETRY),
@@ -192,7 +192,7 @@ pub(super) static KEYS: &[Key] = &[
     acted("capabilities.reports_available_components", Bool),
     acted("capabilities.reports_heartbeat", Bool),
     not_yet("capabilities.accepts_packages", Bool, NO_PACKAGES),
-    not_yet("capabilities.reports_connection_settings_status", Bool, SAME_SERVER),
+    acted("capabilities.reports_connection_settings_status", Bool),
     acted("storage", Section),
     acted("storage.directory", Text),
     acted("storage.secrets", Section),

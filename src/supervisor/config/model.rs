@@ -38,6 +38,8 @@ pub struct ServerConfig {
     pub headers: BTreeMap<String, Vec<Secret>>,
     /// Used with `wss` and `https` only.
     pub tls: TlsConfig,
+    /// How long an offered connection has to prove itself.
+    pub settings_apply_timeout: Duration,
 }
 
 /// `server.tls`, reduced to what rustls can honour.

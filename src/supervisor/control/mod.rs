@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 pub use ask::{AskError, ask};
 pub(super) use serve::serve;
 pub use status::{
-    AgentStatus, CollectorStatus, ConfigStatus, FailedConfig, LastOutcome, ServerStatus, Status,
+    AgentStatus, CollectorStatus, ConfigStatus, FILE, FailedConfig, LastOutcome, OFFER, ServerStatus, Status,
     SupervisorStatus, Unwell, time_of,
 };
 pub(super) use status::{bounded, hex};

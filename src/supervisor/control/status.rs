@@ -12,6 +12,10 @@ use crate::{supervisor::machine::ConfigHash, wire::proto::ComponentHealth};
 const MOST_UNWELL: usize = 50;
 const MOST_TEXT: usize = 4 * 1024;
 
+/// Who named the server.
+pub const FILE: &str = "file";
+pub const OFFER: &str = "offer";
+
 /// Everything that `status` tells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -60,6 +64,15 @@ pub struct ServerStatus {
     /// Why there is no connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// `file` or `offer`: who named the endpoint and the terms.
+    #[serde(default)]
+    pub source: String,
+    /// The end of the client certificate that is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_expires: Option<String>,
+    /// How it went with the last connection settings that the server offered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<LastOutcome>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

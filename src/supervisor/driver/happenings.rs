@@ -32,6 +32,8 @@ pub(super) enum Happening {
     /// It was read again.
     Reread(Found),
     Timer,
+    /// An offered connection had its time.
+    TrialOver,
     /// What could not be written is tried again.
     SaveAgain,
     /// A Collector that runs is not as it should be, or is again.
@@ -55,6 +57,7 @@ impl Driver {
             Happening::Written => self.want_reload(Cause::File),
             Happening::Reread(found) => self.reload_found(found),
             Happening::Timer => self.parts.machine.handle_timeout(clock::boottime()),
+            Happening::TrialOver => self.trial_over(),
             Happening::SaveAgain => self.save_again(),
             Happening::LookAround => self.look_around(),
             Happening::SignOfLife => self.announcer.alive(),
@@ -137,8 +140,11 @@ impl Driver {
         match notice {
             // Whoever listens there has yet to answer.
             Notice::Connected => tracing::debug!("there is a connection to the server"),
-            Notice::Disconnected(ended) => self.disconnected(ended.why),
-            Notice::Redirected(_) => {}
+            Notice::Disconnected(ended) => {
+                self.disconnected(ended.why.clone());
+                self.trial_failed(ended);
+            }
+            Notice::Redirected(number) => self.redirected(number),
             Notice::Event(event) => self.asked(event),
         }
     }
@@ -175,15 +181,17 @@ impl Driver {
             }
             Event::Refused(error) => {
                 tracing::warn!(reason = %error.error_message, "the server refused a message");
+                self.trial_refused(&error);
             }
             Event::Ignored(why) => tracing::warn!("a message of the server is ignored: {why}"),
             Event::ServerCapabilities(caps) => tracing::debug!(?caps, "the server's capabilities"),
             Event::Synced => {
-                tracing::info!(endpoint = %self.parts.config.server.endpoint, "connected to the server");
+                tracing::info!(endpoint = %self.server().endpoint, "connected to the server");
                 self.server_changed(None);
                 self.tell(Input::ServerReached);
+                self.trial_answered();
             }
-            Event::ConnectionSettings(offer) => self.settings_offered(&offer),
+            Event::ConnectionSettings(offer) => self.settings_offered(*offer),
             Event::NotSent(why) => self.not_passed(Direction::ToServer, &why.to_string()),
             Event::NoRequests(why) => tracing::warn!("no certificate is asked for: {why}"),
             Event::CustomCapabilities(said) => self.server_customizes(said),

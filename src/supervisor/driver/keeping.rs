@@ -88,6 +88,7 @@ impl Driver {
         self.save_or_later();
         self.health.paused(paused, wall_nanos());
         self.report_health();
+        self.take_held_settings();
     }
 
     /// What the server is told of its last config.

@@ -15,7 +15,8 @@
 //! - `announce`: what a service manager is told; `telling`: what it and others are told
 //! - `custom`: messages between the server and the Collector's components
 //! - `instruments`: numbers and spans of what happens
-//! - `offers`: what the server wants to be run; `connection`, `own_telemetry`: what it offers of connections
+//! - `offers`: what the server wants to be run; `connection`, `own_telemetry`: what it offers of connections;
+//!   `moving`: to another server and back
 //! - `reload`: another `supervisor.yaml`; `way_back`: from one that the Collector does not do with
 //! - `vigil`: a Collector that runs and is silent, or keeps changing its health
 //! - `process`: the running Collector: its output, its end, its watch
@@ -32,6 +33,7 @@ mod files;
 mod happenings;
 mod instruments;
 mod keeping;
+mod moving;
 mod offers;
 mod own_telemetry;
 mod process;
@@ -54,6 +56,7 @@ use custom::Custom;
 use happenings::Happening;
 use instruments::UnderWay;
 use keeping::Unsaved;
+pub(super) use moving::{Moving, heartbeat};
 use process::Collector;
 pub(super) use reload::Reloads;
 use vigil::Vigil;
@@ -101,6 +104,7 @@ pub(super) struct Parts {
     pub seen: Option<watch::Sender<Seen>>,
     pub instruments: Instruments,
     pub reloads: Reloads,
+    pub moving: Moving,
 }
 
 /// A config whose files are made.
@@ -240,6 +244,13 @@ impl Driver {
                 None => std::future::pending().await,
             }
         };
+        let trial = self.parts.moving.poll_timeout();
+        let trial = async {
+            match trial {
+                Some(until) => sleep(until.saturating_sub(now)).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             signal = self.parts.signals.next() => Happening::Signal(signal),
@@ -251,6 +262,7 @@ impl Driver {
             Some(asked) = self.parts.asked.recv() => Happening::Asked(asked),
             happening = self.parts.reloads.next() => happening,
             () = timer => Happening::Timer,
+            () = trial => Happening::TrialOver,
             () = save_again => Happening::SaveAgain,
             () = self.vigil.due() => Happening::LookAround,
             () = self.announcer.due() => Happening::SignOfLife,

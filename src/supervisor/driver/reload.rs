@@ -14,6 +14,7 @@ use crate::{
     supervisor::{
         agent,
         config::ServerConfig,
+        connection::outdated,
         control::Answer,
         machine::{Input, Layers, Refresh, Running},
         record,
@@ -90,6 +91,11 @@ impl Reloads {
         notices.map(move |notice| format!("{path}:{}:{}: {notice}", notice.at.line, notice.at.column))
     }
 
+    /// Another server is dialled.
+    pub(super) fn dials(&mut self, server: &ServerConfig) {
+        self.server = target::fingerprint(server);
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.origin.path
     }
@@ -147,6 +153,7 @@ impl Driver {
             path: self.parts.reloads.path().to_owned(),
             in_force: self.parts.config.clone(),
             server: self.parts.reloads.server,
+            connection: self.parts.state.connection.clone(),
             outfit: self.parts.outfit.clone(),
             components: self.parts.components.clone(),
             local: self.parts.endpoint.url().to_owned(),
@@ -235,13 +242,16 @@ impl Driver {
             self.parts.client.set_capabilities(agent::capabilities(&config.capabilities));
             done.push("the server is told the capabilities".to_owned());
         }
+        if let Some(why) = outdated(&config, &self.parts.state.connection) {
+            self.forget_settings(why);
+        }
         let described = config.agent.description != self.parts.config.agent.description;
         self.parts.config = config;
         if let Some((target, fingerprint)) = server {
             self.parts.reloads.server = fingerprint;
-            self.parts.client.redirect(target);
             self.server_changed(Some("the server is dialled anew".to_owned()));
-            done.push(format!("{} is dialled anew", self.parts.config.server.endpoint));
+            self.dial_anew(target);
+            done.push(format!("{} is dialled anew", self.server().endpoint));
         }
         let equipped = outfit.is_some();
         if let Some(outfit) = outfit {

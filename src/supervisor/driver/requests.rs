@@ -4,9 +4,10 @@ use super::{Driver, wall_nanos};
 use crate::{
     os::clock,
     supervisor::{
+        connection::{certificate_ends, to_wire},
         control::{
-            AgentStatus, Answer, Asked, CollectorStatus, ConfigStatus, Request, ServerStatus, Status,
-            SupervisorStatus, bounded, hex, time_of,
+            AgentStatus, Answer, Asked, CollectorStatus, ConfigStatus, FILE, LastOutcome, OFFER, Request,
+            ServerStatus, Status, SupervisorStatus, bounded, hex, time_of,
         },
         health::OWN_COMPONENTS,
         machine::{Input, Running},
@@ -22,7 +23,7 @@ impl Driver {
             Request::Status => Answer::Status(Box::new(self.whole_status())),
             Request::RollBack => self.roll_back().await,
             Request::Pause => self.hold(Input::Pause, "offers of the server are held").await,
-            Request::Mask { text } => Answer::Masked { text: Mask::of(&self.parts.config).text(&text) },
+            Request::Mask { text } => Answer::Masked { text: self.secrets().text(&text) },
             Request::Reload => return self.reload_for(reply),
             Request::Resume => self.hold(Input::Resume, "offers of the server are taken again").await,
         };
@@ -57,7 +58,7 @@ impl Driver {
     }
 
     fn whole_status(&self) -> Status {
-        let mask = Mask::of(&self.parts.config);
+        let mask = self.secrets();
         let shown = |text: &str| bounded(&mask.text(text));
         Status {
             supervisor: SupervisorStatus {
@@ -73,15 +74,33 @@ impl Driver {
                 version: self.parts.outfit.facts.as_ref().map(|facts| facts.version.clone()),
                 executable: Some(self.parts.config.agent.executable.display().to_string()),
             },
-            server: Some(ServerStatus {
-                endpoint: self.parts.config.server.endpoint.to_string(),
-                connected: self.away.is_none(),
-                since: time_of(self.server_since).unwrap_or_default(),
-                why: self.away.as_deref().map(shown),
-            }),
+            server: Some(self.server_status(&mask)),
             collector: self.collector_status(&mask),
             config: self.config_status(&mask),
             notices: self.health.remarks().map(shown).chain(self.parts.reloads.notices()).collect(),
+        }
+    }
+
+    fn server_status(&self, mask: &Mask) -> ServerStatus {
+        let connection = &self.parts.state.connection;
+        let server = self.server();
+        let source = if connection.valid.is_some() || connection.candidate.is_some() { OFFER } else { FILE };
+        ServerStatus {
+            endpoint: server.endpoint.to_string(),
+            connected: self.away.is_none(),
+            since: time_of(self.server_since).unwrap_or_default(),
+            why: self.away.as_deref().map(|why| bounded(&mask.text(why))),
+            source: source.to_owned(),
+            certificate_expires: certificate_ends(&server).map(|end| end.to_string()),
+            offer: connection.status.as_ref().map(|status| {
+                let told = to_wire(status);
+                let outcome = told.status().as_str_name().rsplit('_').next().unwrap_or_default();
+                LastOutcome {
+                    hash: status.hash.to_string(),
+                    outcome: outcome.to_ascii_lowercase(),
+                    error: bounded(&mask.text(&told.error_message)),
+                }
+            }),
         }
     }
 

@@ -52,7 +52,7 @@ impl Driver {
         let Some(seen) = &self.parts.seen else { return };
         let now = Seen::new(&self.health.tree(), self.away.as_deref(), self.parts.machine.live());
         if self.shown.as_ref() != Some(&now) {
-            seen.send_replace(now.masked(&Mask::of(&self.parts.config)));
+            seen.send_replace(now.masked(&self.secrets()));
             self.shown = Some(now);
         }
     }
@@ -75,7 +75,7 @@ impl Driver {
     /// The secrets that texts about the Collector may hold: of `supervisor.yaml`, and of the layers that run or
     /// are being tried.
     pub(super) fn mask(&self) -> Mask {
-        let mut mask = Mask::of(&self.parts.config);
+        let mut mask = self.secrets();
         for prepared in self.current.iter().chain(&self.candidate) {
             for file in &prepared.composed.files {
                 mask.know_yaml(&String::from_utf8_lossy(&file.contents));
@@ -86,7 +86,7 @@ impl Driver {
 
     /// What the Collector runs with, without the secrets in it: those that it hides itself are some of them.
     pub(super) fn report_effective_config(&self, mut config: EffectiveConfig) {
-        let mask = Mask::of(&self.parts.config);
+        let mask = self.secrets();
         let objects = config.config_map.iter_mut().flat_map(|map| map.config_map.values_mut());
         for object in objects {
             if let Ok(text) = std::str::from_utf8(&object.body) {

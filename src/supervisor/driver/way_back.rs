@@ -7,7 +7,6 @@ use crate::{
     supervisor::{
         config::AgentConfig,
         machine::Input,
-        mask::Mask,
         record,
         setup::{self, Outfit},
     },
@@ -55,7 +54,7 @@ impl Driver {
         let Before { agent, outfit, components, said, files } = before;
         let path = self.parts.reloads.path().display().to_string();
         // The Collector's last words may repeat what it was given.
-        let why = Mask::of(&self.parts.config).text(why);
+        let why = self.secrets().text(why);
         tracing::error!("`agent` of {path} is taken back, and what was in force before is again: {why}");
         self.parts.config.agent = agent;
         self.said = said;

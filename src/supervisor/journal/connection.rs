@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 
 use super::state::from_hex;
+use crate::supervisor::config::{Secret, ServerEndpoint};
 
 /// The section `connection` of the state.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -15,6 +16,12 @@ pub struct ConnectionState {
     /// What the server was told of its last offer, or is about to be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<SettingsStatus>,
+    /// What holds instead of what the file says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid: Option<Settings>,
+    /// What is being tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<Candidate>,
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }
@@ -79,5 +86,108 @@ impl<'de> Deserialize<'de> for SettingsHash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         from_hex(&text).map(Self).ok_or_else(|| D::Error::custom(format!("{text:?} is not hex")))
+    }
+}
+
+/// What of the server's offers is laid over `server` of supervisor.yaml; what is absent is as the file says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The offer that they are of.
+    #[serde(default)]
+    pub offer: SettingsHash,
+    /// Tells the file's `server` that they were laid over from another one.
+    #[serde(default)]
+    pub over: String,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "endpoint")]
+    pub endpoint: Option<ServerEndpoint>,
+    /// In place of all headers of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<Vec<StoredHeader>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<StoredCertificate>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<StoredTls>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_seconds: Option<u64>,
+}
+
+/// A header of each request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredHeader {
+    pub name: String,
+    #[serde(rename = "secret", with = "secret")]
+    pub value: Secret,
+}
+
+/// A client certificate, with its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredCertificate {
+    pub cert_pem: String,
+    #[serde(rename = "secret", with = "secret")]
+    pub key_pem: Secret,
+}
+
+/// Whom to believe, and how to speak.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredTls {
+    /// Absent: the CA of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_pem: Option<String>,
+    #[serde(default)]
+    pub system_roots: bool,
+    /// Counts only where the file allows it.
+    #[serde(default)]
+    pub skip_verify: bool,
+    /// `1.2` or `1.3`; absent: that of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_version: Option<String>,
+}
+
+/// Settings that have yet to prove themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    pub settings: Settings,
+    /// Lives of the supervisor that began to try them.
+    #[serde(default)]
+    pub entries: u32,
+}
+
+mod secret {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::supervisor::config::Secret;
+
+    pub(super) fn serialize<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(secret.expose())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        String::deserialize(deserializer).map(Secret::new)
+    }
+}
+
+/// An endpoint is written whole: user part and query may be needed to connect.
+mod endpoint {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    use crate::supervisor::config::ServerEndpoint;
+
+    pub(super) fn serialize<S: Serializer>(
+        endpoint: &Option<ServerEndpoint>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match endpoint {
+            Some(endpoint) => serializer.serialize_str(endpoint.url().as_str()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<ServerEndpoint>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse()).transpose().map_err(D::Error::custom)
     }
 }

@@ -41,7 +41,10 @@ use crate::{
     wire::InstanceUid,
 };
 pub use configs::Configs;
-pub use connection::{Class, ConnectionState, SettingsHash, SettingsStatus, Taken};
+pub use connection::{
+    Candidate, Class, ConnectionState, Settings, SettingsHash, SettingsStatus, StoredCertificate,
+    StoredHeader, StoredTls, Taken,
+};
 pub use peek::{Peeked, peek};
 use slots::{Disk, Slots};
 pub use state::{AgentRecord, ConfigState, Phase, Previous, Quarantined, State, StatusRecord, Trial};

@@ -7,7 +7,7 @@ mod yaml;
 
 use std::ops::Range;
 
-use super::config::{Pem, PemKey, Secret, SupervisorConfig};
+use super::config::{Pem, PemKey, Secret, ServerConfig, SupervisorConfig};
 
 pub use yaml::{secrets, yaml, yaml_in_place};
 
@@ -28,9 +28,8 @@ impl Mask {
     #[must_use]
     pub fn of(config: &SupervisorConfig) -> Self {
         let mut mask = Self::default();
-        for value in config.server.headers.values().flatten().chain(config.agent.env.values()) {
-            mask.add(value);
-        }
+        mask.know_server(&config.server);
+        config.agent.env.values().for_each(|value| mask.add(value));
         let exports = &config.telemetry.exports;
         let batched = exports.logs.iter().chain(&exports.spans).map(|batched| &batched.export);
         for export in batched.chain(exports.metrics.iter().map(|reader| &reader.export)) {
@@ -39,16 +38,28 @@ impl Mask {
         if let Some(healthcheck) = &config.healthcheck {
             healthcheck.response_headers.iter().for_each(|(_, value)| mask.add(value));
         }
-        if let Some(identity) = &config.server.tls.identity {
-            if let PemKey::Text(key) = &identity.key {
-                mask.add(key);
-            }
-            if let Pem::Text(text) = &identity.cert {
-                mask.add(&Secret::new(text));
-            }
-        }
         mask.sort();
         mask
+    }
+
+    /// What this server is shown and others must not see is one everywhere.
+    pub fn know_server(&mut self, server: &ServerConfig) {
+        server.headers.values().flatten().for_each(|value| self.add(value));
+        if let Some(identity) = &server.tls.identity {
+            if let PemKey::Text(key) = &identity.key {
+                self.add(key);
+            }
+            if let Pem::Text(text) = &identity.cert {
+                self.add(&Secret::new(text));
+            }
+        }
+        self.sort();
+    }
+
+    /// This is one everywhere.
+    pub fn know(&mut self, secret: &Secret) {
+        self.add(secret);
+        self.sort();
     }
 
     /// What this YAML holds under keys that sound like secrets is one everywhere.

@@ -43,7 +43,9 @@ impl Changes {
     }
 
     fn of_server(&mut self, old: &ServerConfig, new: &ServerConfig) {
-        let ServerConfig { endpoint, headers, tls } = new;
+        let ServerConfig { endpoint, headers, tls, settings_apply_timeout } = new;
+        let same = old.settings_apply_timeout == *settings_apply_timeout;
+        self.note("server.settings_apply_timeout", Needs::Nothing, same);
         self.note("server.endpoint", Needs::Dial, old.endpoint == *endpoint);
         self.note("server.headers", Needs::Dial, old.headers == *headers);
         self.note("server.tls", Needs::Dial, old.tls == *tls);

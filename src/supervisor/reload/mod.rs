@@ -18,6 +18,8 @@ use super::{
     check::{AskBinary, Check, Refusal, is_within},
     compose::{ComposeError, Composed, Contact, Host, Idle, compose},
     config::{self, AgentConfig, Notice, SupervisorConfig},
+    connection::{outdated, over},
+    journal::ConnectionState,
     mask::Mask,
     owned::refuse_owned,
     setup::{self, Outfit, with_fresh_port},
@@ -58,6 +60,8 @@ pub(super) struct Examination {
     pub whole: bool,
     pub in_force: SupervisorConfig,
     pub server: Fingerprint,
+    /// What the server offered to lay over the file.
+    pub connection: ConnectionState,
     pub outfit: Outfit,
     pub components: Option<Components>,
     /// The supervisor's own endpoint for the Collector's extension.
@@ -170,7 +174,8 @@ impl Examination {
     }
 
     async fn server(&self, config: &SupervisorConfig) -> Result<Option<(Target, Fingerprint)>, String> {
-        let (server, known) = (config.server.clone(), self.server);
+        let kept = self.connection.valid.as_ref().filter(|_| outdated(config, &self.connection).is_none());
+        let (server, known) = (over(&config.server, kept), self.server);
         let dialled = aside(move || {
             let fingerprint = target::fingerprint(&server);
             Ok((target::of(&server)?, fingerprint))

@@ -134,9 +134,6 @@ impl Shell {
                 Update::ConnectionSettingsStatus(value) => self.client.set_connection_settings_status(value),
             }
         }
-        if let Some(period) = wishes.heartbeat {
-            self.client.set_heartbeat(period);
-        }
         if let Some(capabilities) = wishes.capabilities {
             self.client.set_capabilities(capabilities);
         }
@@ -146,6 +143,10 @@ impl Shell {
             self.perform_all().await;
             self.target = target;
             self.tell(Notice::Redirected(number)).await;
+        }
+        // What a period of zero means depends on the transport.
+        if let Some(period) = wishes.heartbeat {
+            self.client.set_heartbeat(period);
         }
         for message in wishes.custom {
             if let Err(refused) = self.client.send_custom(message) {

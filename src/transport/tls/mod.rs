@@ -1,10 +1,12 @@
 //! What a TLS connection trusts and who it says it is. The crypto provider is named, never ambient.
 //!
+//! - `certificate`: what a client certificate says of itself
 //! - `client`: how to make a connection; `verify`: whom to believe then
 //! - `suites`: versions, cipher suites and curves by their names; `source`: settings whose files change
 //! - `failure`: why a handshake came to nothing
 //! - `server`: how to be connected to
 
+mod certificate;
 mod client;
 #[cfg(feature = "supervisor")]
 mod failure;
@@ -21,6 +23,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
+pub use certificate::{Validity, validity};
 pub use client::{TlsOptions, Verify, unused};
 #[cfg(feature = "supervisor")]
 pub use failure::TlsFailure;

@@ -1,7 +1,8 @@
 //! A server in the test, a supervisor as a process, and ways to wait for what they do.
 //!
-//! - `server`: an OpAMP server for one agent
+//! - `server`: an OpAMP server for one agent; `gate`: who stands in front of it
 
+mod gate;
 mod server;
 
 use std::{
@@ -18,6 +19,7 @@ use tokio::{
     time::timeout,
 };
 
+pub(crate) use gate::{Ca, Gate, Rule, der};
 pub(crate) use server::{Known, Server, config, sent};
 
 /// Longer than anything here takes; a wait that reaches it has failed.
@@ -57,7 +59,15 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn new(endpoint: &str, executable: &Path) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::of(tempfile::tempdir().unwrap(), endpoint, executable)
+    }
+
+    /// With its files below this directory: those for passing things may be in memory.
+    pub(crate) fn new_in(directory: &Path, endpoint: &str, executable: &Path) -> Self {
+        Self::of(tempfile::tempdir_in(directory).unwrap(), endpoint, executable)
+    }
+
+    fn of(dir: TempDir, endpoint: &str, executable: &Path) -> Self {
         let yaml = format!(
             "server: {{endpoint: \"{endpoint}\"}}\n\
              capabilities: {{accepts_remote_config: true, accepts_restart_command: true, reports_available_components: true}}\n\
@@ -70,10 +80,17 @@ impl Host {
         Self { dir, yaml, env: Vec::new() }
     }
 
+    /// Adds a capability.
+    pub(crate) fn capability(mut self, line: &str) -> Self {
+        self.yaml = self.yaml.replace("capabilities: {", &format!("capabilities: {{{line}, "));
+        self
+    }
+
     /// Dials a server with these lines under `server:` instead.
     pub(crate) fn server(mut self, lines: &str) -> Self {
-        let rest = self.yaml.split_once('\n').unwrap().1.to_owned();
-        self.yaml = format!("server: {{{lines}}}\n{rest}");
+        let others = self.yaml.lines().filter(|line| !line.starts_with("server:"));
+        let others: String = others.map(|line| format!("{line}\n")).collect();
+        self.yaml = format!("server: {{{lines}}}\n{others}");
         self
     }
 
@@ -142,7 +159,7 @@ impl Host {
         self.written_down().is_some_and(|pid| pid != than)
     }
 
-    fn written_down(&self) -> Option<i32> {
+    pub(crate) fn written_down(&self) -> Option<i32> {
         let text = fs::read_to_string(self.state().join("run/agent.json")).ok()?;
         let facts: serde_json::Value = serde_json::from_str(&text).unwrap();
         i32::try_from(facts["pid"].as_i64()?).ok()

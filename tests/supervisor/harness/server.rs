@@ -148,6 +148,8 @@ async fn converse(
         ServerCapabilities::AcceptsStatus,
         ServerCapabilities::OffersRemoteConfig,
         ServerCapabilities::AcceptsEffectiveConfig,
+        ServerCapabilities::OffersConnectionSettings,
+        ServerCapabilities::AcceptsConnectionSettingsRequest,
     ]));
     loop {
         let message = tokio::select! {

@@ -1,6 +1,6 @@
 //! `server`: endpoint, headers, TLS.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 
@@ -15,6 +15,8 @@ use super::{
     positive,
     tls::{Block, Source, non_empty},
 };
+
+const SETTINGS_APPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) fn decode(context: &mut Context<'_>) -> Option<ServerConfig> {
     let endpoint = endpoint(context);
@@ -36,7 +38,13 @@ pub(super) fn decode(context: &mut Context<'_>) -> Option<ServerConfig> {
         );
         context.notice("server.tls.insecure", message);
     }
-    Some(ServerConfig { endpoint, headers, tls })
+    let settings_apply_timeout = positive(
+        context,
+        "server.settings_apply_timeout",
+        "server.settings_apply_timeout must be a duration",
+    );
+    let settings_apply_timeout = settings_apply_timeout.unwrap_or(SETTINGS_APPLY_TIMEOUT);
+    Some(ServerConfig { endpoint, headers, tls, settings_apply_timeout })
 }
 
 fn endpoint(context: &mut Context<'_>) -> Option<ServerEndpoint> {

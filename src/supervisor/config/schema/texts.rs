@@ -38,6 +38,11 @@ static TEXTS: &[Text] = &[
         "URL of the server: ws:// and wss:// keep one connection, http:// and https:// poll.",
     ),
     says("server.headers", "Sent on connect. A string is split at commas, a list is not."),
+    with(
+        "server.settings_apply_timeout",
+        "60s",
+        "How long a connection that the server offers has to prove itself.",
+    ),
     says("server.tls", "For wss:// and https:// only."),
     says("server.tls.ca_file", "PEM file of certificates to trust; without one, the system's are trusted."),
     says("server.tls.ca_pem", "The same as text."),
@@ -196,7 +201,7 @@ static TEXTS: &[Text] = &[
     with(
         "capabilities.reports_connection_settings_status",
         "false",
-        "The server is told how it went with connection settings.",
+        "The server is told how it went with connection settings; on when any are accepted.",
     ),
     says("storage", "Where state is kept."),
     with("storage.directory", "\"/var/lib/otelcol/supervisor\"", "Private to one supervisor."),
