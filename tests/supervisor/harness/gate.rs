@@ -2,10 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer, KeyPair,
-    date_time_ymd,
-};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::{RootCertStore, ServerConfig, crypto::ring, server::WebPkiClientVerifier};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::{
@@ -157,12 +154,6 @@ impl Ca {
         params.distinguished_name.push(DnType::CommonName, name);
         params.not_after = date_time_ymd(year, 1, 1);
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
-    }
-
-    /// The answer to a CSR.
-    pub(crate) fn sign(&self, csr_pem: &str) -> String {
-        let request = CertificateSigningRequestParams::from_pem(csr_pem).unwrap();
-        request.signed_by(&self.issuer).unwrap().pem()
     }
 
     /// A server of this CA; with another CA, only who has a certificate of that one comes in.
