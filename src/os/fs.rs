@@ -19,15 +19,11 @@ use sha2::{Digest, Sha256};
 
 use super::sandbox::let_read;
 
-/// Whether a path is on a file system that lives in memory (tmpfs, ramfs): what is there is gone with the next boot.
-/// Where nobody can tell, it is taken for a disk.
+/// Whether a path is on a file system that lives in memory (tmpfs): what is there is gone with the next boot. Where
+/// nobody can tell, it is taken for a disk.
 #[must_use]
 pub fn is_in_memory(path: &Path) -> bool {
-    const RAMFS: i64 = 0x8584_58f6;
-    statfs(path).is_ok_and(|on| {
-        let kind = on.filesystem_type();
-        kind == TMPFS_MAGIC || i64::from(kind.0) == RAMFS
-    })
+    statfs(path).is_ok_and(|on| on.filesystem_type() == TMPFS_MAGIC)
 }
 
 /// The mode of files that hold configs, identities and tokens.
