@@ -40,7 +40,7 @@ static TEXTS: &[Text] = &[
     says("server.headers", "Sent on connect. A string is split at commas, a list is not."),
     with(
         "server.settings_apply_timeout",
-        "60s",
+        "\"60s\"",
         "How long a connection that the server offers has to prove itself.",
     ),
     says("server.tls", "For wss:// and https:// only."),
