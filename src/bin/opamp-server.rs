@@ -58,6 +58,9 @@ struct Args {
     /// Largest OpAMP message in bytes [default: 67108864]
     #[arg(long, value_name = "BYTES")]
     max_message_size: Option<usize>,
+    /// A custom capability that operators use, such as com.example.echo/v1; may be repeated
+    #[arg(long, value_name = "NAME")]
+    custom_capability: Vec<String>,
     /// One JSON object a line instead of text
     #[arg(long)]
     log_json: bool,
@@ -101,6 +104,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         insecure_agents: args.insecure_agents.then_some(true),
         insecure_api: args.insecure_api.then_some(true),
         max_message_size: args.max_message_size,
+        custom_capabilities: args.custom_capability,
         log_level: args.log_level,
         log_json: args.log_json.then_some(true),
     };

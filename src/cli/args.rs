@@ -49,6 +49,10 @@ pub(super) enum Command {
     Config(ConfigCommand),
     /// Restart the agent that a supervisor runs
     Restart(Restart),
+    /// Send an agent a custom message, and print what it answers
+    Message(Message),
+    /// Ask an agent what listens on its host, and what could be monitored there
+    Discover(Discover),
     /// Print agents as they change, until interrupted
     Watch(Watch),
     /// Delete one object
@@ -188,6 +192,62 @@ pub(super) struct Restart {
     pub agent: Vec<String>,
     #[command(flatten)]
     pub targets: Targets,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Message {
+    /// The agent's instance uid
+    #[arg(value_name = "UID")]
+    pub agent: String,
+    /// A custom capability that both the server and the agent have, such as com.example.echo/v1
+    #[arg(long, value_name = "NAME")]
+    pub capability: String,
+    /// The message's type
+    #[arg(long = "type", value_name = "TYPE", default_value = "")]
+    pub kind: String,
+    /// Its data: a text, @FILE, or - for standard input
+    #[arg(long, value_name = "DATA", allow_hyphen_values = true)]
+    pub data: Option<String>,
+    /// How long to wait for answers of that capability, such as 10s; else there is no waiting
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub wait: Option<Duration>,
+    /// How many answers to wait for
+    #[arg(long, default_value_t = 1, value_name = "N", requires = "wait")]
+    pub replies: usize,
+    /// How to print answers
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub output: MessageFormat,
+    #[command(flatten)]
+    pub namespace: Namespace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum MessageFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Discover {
+    /// The agent's instance uid
+    #[arg(value_name = "UID")]
+    pub agent: String,
+    /// How long to wait for its answer, at most 90s
+    #[arg(long, default_value = "20s", value_parser = duration, value_name = "TIME")]
+    pub wait: Duration,
+    /// How to print; config is a Collector config with the receivers that were found
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: DiscoverFormat,
+    #[command(flatten)]
+    pub namespace: Namespace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum DiscoverFormat {
+    Table,
+    Json,
+    Yaml,
+    Config,
 }
 
 #[derive(Debug, clap::Args)]

@@ -64,6 +64,18 @@ impl Client {
         self.send(Method::GET, &url, request).await
     }
 
+    /// Like `get`, with so much more time for the answer.
+    pub(super) async fn get_within(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        wait: Duration,
+    ) -> Result<Value, Error> {
+        let url = self.url(path, query);
+        let request = self.http.get(url.clone()).timeout(REQUEST_DEADLINE + wait);
+        self.send(Method::GET, &url, request).await
+    }
+
     /// Like `get`, with `None` for 404.
     pub(super) async fn find(&self, path: &[&str]) -> Result<Option<Value>, Error> {
         match self.get(path, &[]).await {

@@ -57,6 +57,9 @@ pub enum Error {
     /// At least one agent did not take the config.
     #[error("{failed} of {total} failed, {pending} without an answer in time")]
     NotApplied { failed: usize, pending: usize, total: usize },
+    /// An agent was sent a message, and did not answer.
+    #[error("agent/{agent} was sent the message; {missing} of its answers did not come within {wait:?}")]
+    NoReply { agent: String, missing: usize, wait: std::time::Duration },
     /// Standard output is gone.
     #[error("cannot write to standard output: {0}")]
     Output(#[source] std::io::Error),

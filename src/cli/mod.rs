@@ -11,7 +11,7 @@
 //! | `client`, `tls`, `sse` | HTTP: requests, pages, errors, the event stream |
 //! | `model`, `kind` | what is read out of the server's JSON |
 //! | `output` | tables, JSON, YAML; control characters from the server never reach a terminal |
-//! | `get`, `apply`, `push`, `restart`, `watch`, `delete`, `context`, `about` | one command each |
+//! | `get`, `apply`, `push`, `restart`, `message`, `discover`, `watch`, `delete`, `context`, `about` | one command each |
 
 mod about;
 mod apply;
@@ -19,11 +19,13 @@ mod args;
 mod client;
 mod context;
 mod delete;
+mod discover;
 mod error;
 mod get;
 mod kind;
 mod lint;
 mod manifest;
+mod message;
 mod model;
 mod output;
 mod push;
@@ -60,6 +62,8 @@ pub async fn run(args: Args) -> Result<(), Error> {
         Command::Apply(apply) => apply::run(&client, apply).await,
         Command::Config(ConfigCommand::Push(push)) => push::run(&client, push).await,
         Command::Restart(restart) => restart::run(&client, restart).await,
+        Command::Message(message) => message::run(&client, message).await,
+        Command::Discover(discover) => discover::run(&client, discover).await,
         Command::Watch(watch) => watch::run(&client, watch).await,
         Command::Delete(delete) => delete::run(&client, delete).await,
         Command::Whoami => about::whoami(&client).await,

@@ -14,6 +14,7 @@ use super::{
     tls::TlsFiles,
 };
 use crate::{
+    protocol::custom,
     telemetry::logs::{Encoding, Level, LogOptions, Output},
     transport::tls::Version,
     wire::DEFAULT_MESSAGE_LIMIT,
@@ -60,6 +61,9 @@ pub struct Settings {
     pub insecure_api: Option<bool>,
     /// In bytes, for both directions and both transports.
     pub max_message_size: Option<usize>,
+    /// Custom capabilities that operators use, beside those of this server.
+    #[serde(default)]
+    pub custom_capabilities: Vec<String>,
     /// error, warn, info, debug or trace.
     pub log_level: Option<String>,
     pub log_json: Option<bool>,
@@ -99,6 +103,8 @@ pub enum ConfigError {
     ClientCaWithoutTls,
     #[error("tls-min-version {0:?} is neither 1.2 nor 1.3")]
     TlsVersion(String),
+    #[error("custom-capabilities: {0}")]
+    Custom(#[from] custom::BadName),
     #[error("max-message-size is {0} bytes; the least is {LEAST_LIMIT}")]
     Limit(usize),
 }
@@ -134,6 +140,11 @@ impl Settings {
             insecure_agents: self.insecure_agents.or(other.insecure_agents),
             insecure_api: self.insecure_api.or(other.insecure_api),
             max_message_size: self.max_message_size.or(other.max_message_size),
+            custom_capabilities: if self.custom_capabilities.is_empty() {
+                other.custom_capabilities
+            } else {
+                self.custom_capabilities
+            },
             log_level: self.log_level.or(other.log_level),
             log_json: self.log_json.or(other.log_json),
         }
@@ -153,6 +164,13 @@ impl Settings {
         let message_limit = self.max_message_size.unwrap_or(DEFAULT_MESSAGE_LIMIT);
         if message_limit < LEAST_LIMIT {
             return Err(ConfigError::Limit(message_limit));
+        }
+        let mut custom_capabilities = vec![custom::DISCOVERY.to_owned()];
+        for name in &self.custom_capabilities {
+            custom::check_name(name)?;
+            if !custom_capabilities.contains(name) {
+                custom_capabilities.push(name.clone());
+            }
         }
         let (opamp_tls, api_tls) = self.tls()?;
         let insecure_agents = self.insecure_agents == Some(true);
@@ -181,6 +199,7 @@ impl Settings {
             },
             data_dir: self.data_dir.unwrap_or_else(|| DATA_DIR.into()),
             message_limit,
+            custom_capabilities,
             agent_auth,
         })
     }

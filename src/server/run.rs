@@ -43,6 +43,8 @@ pub struct Options {
     pub api: Place,
     pub data_dir: PathBuf,
     pub message_limit: usize,
+    /// All custom capabilities that agents are told of.
+    pub custom_capabilities: Vec<String>,
     pub agent_auth: AgentAuth,
 }
 
@@ -102,7 +104,9 @@ impl Server {
         let (opamp_listener, opamp) = options.opamp.bind().await?;
         let (api_listener, api_address) = options.api.bind().await?;
         let store = SqliteStore::open(&options.data_dir.join(DATABASE))?;
-        let hub = Arc::new(Hub::load(Arc::new(store)).await?);
+        let hub = Hub::load(Arc::new(store)).await?;
+        // What goes around a custom message takes room, too.
+        let hub = Arc::new(hub.with_custom(options.custom_capabilities.clone(), options.message_limit / 2));
         let (stop, stopping) = watch::channel(false);
         let (guard, open) = mpsc::channel(1);
 

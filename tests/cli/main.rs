@@ -2,6 +2,7 @@
 
 mod changes;
 mod failures;
+mod messages;
 mod reading;
 mod real;
 mod stub;

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::stub::{Said, bare, said};
 
-const SOON: Duration = Duration::from_secs(20);
+pub(super) const SOON: Duration = Duration::from_secs(20);
 
-struct Server {
+pub(super) struct Server {
     dir: tempfile::TempDir,
     url: String,
+    pub(super) opamp: String,
     child: Child,
 }
 
@@ -28,16 +29,21 @@ fn free_address() -> String {
 
 impl Server {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub(super) fn start_with(more: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let api = free_address();
+        let (api, opamp) = (free_address(), free_address());
         let child = Command::new(env!("CARGO_BIN_EXE_opamp-server"))
-            .args(["--opamp-listen", &free_address(), "--api-listen", &api, "--data-dir"])
+            .args(more)
+            .args(["--opamp-listen", &opamp, "--api-listen", &api, "--data-dir"])
             .arg(dir.path().join("data"))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let server = Self { dir, url: format!("http://{api}"), child };
+        let server = Self { dir, url: format!("http://{api}"), opamp, child };
         let start = Instant::now();
         while server.run(&["version"]).code != 0 {
             assert!(start.elapsed() < SOON, "{:?}", server.run(&["version"]));
@@ -49,13 +55,13 @@ impl Server {
         self.dir.path().join("data/admin.token")
     }
 
-    fn run(&self, arguments: &[&str]) -> Said {
+    pub(super) fn run(&self, arguments: &[&str]) -> Said {
         let mut command = bare(self.dir.path());
         command.args(["--server", &self.url, "--token-file"]).arg(self.token()).args(arguments);
         said(command.output().unwrap())
     }
 
-    fn file(&self, name: &str, text: &str) -> String {
+    pub(super) fn file(&self, name: &str, text: &str) -> String {
         let path = self.dir.path().join(name);
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()

@@ -6,6 +6,7 @@ mod auth;
 mod duplicates;
 mod harness;
 mod limits;
+mod messages;
 mod process;
 mod push;
 mod rest;

@@ -106,13 +106,13 @@ pub(super) async fn groups(
     })
 }
 
-fn parse(uid: &str) -> Result<InstanceUid, Problem> {
+pub(super) fn parse(uid: &str) -> Result<InstanceUid, Problem> {
     uid.parse().map_err(|error: crate::wire::InvalidUid| {
         Problem::new(Reason::BadRequest, error.to_string()).at("path.uid", error.to_string()).with_value(uid)
     })
 }
 
-fn find<'a>(fleet: &'a Fleet, ns: &str, uid: InstanceUid) -> Result<&'a Agent, Problem> {
+pub(super) fn find<'a>(fleet: &'a Fleet, ns: &str, uid: InstanceUid) -> Result<&'a Agent, Problem> {
     let agent = fleet.agents.get(&uid).filter(|agent| agent.namespace == ns);
     agent.ok_or_else(|| Problem::missing("agent", &uid.to_string()))
 }

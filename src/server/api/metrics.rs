@@ -48,6 +48,18 @@ pub(super) async fn metrics(State(api): State<Api>) -> Response {
         ),
         ("config_offers", "Remote configs sent to agents.", &counters.offers),
         ("restart_commands", "Restart commands sent to agents.", &counters.restarts),
+        ("custom_messages_sent", "Custom messages sent to agents.", &counters.custom_sent),
+        ("custom_messages_received", "Custom messages of agents that were kept.", &counters.custom_received),
+        (
+            "custom_messages_ignored",
+            "Custom messages of a capability that this server lacks.",
+            &counters.custom_ignored,
+        ),
+        (
+            "custom_messages_dropped",
+            "Custom messages that were too large, too late or not wanted any more.",
+            &counters.custom_dropped,
+        ),
         ("dropped_messages", "Messages over the size limit that were not sent.", &counters.dropped),
         (
             "duplicate_uids",

@@ -1,7 +1,7 @@
 //! The operator plane: REST under `/api/v1` in OpAMP Commander's shapes, with supersets where people need more,
 //! a stream of changes, health and metrics. Handlers check, then hand a plan to `server::hub`.
 //!
-//! - `agents`, `groups`, `configs`, `namespaces`, `system`, `watch`: the routes
+//! - `agents`, `groups`, `configs`, `namespaces`, `system`, `messages`, `services`, `watch`: the routes
 //! - `view`: the model as JSON; `query`: list parameters; `body`: request bodies; [`problem`]: errors (RFC 9457)
 //!
 //! Not here: which config an agent should run (`server::fleet`), who may ask (`server::auth`). Mounted by
@@ -11,10 +11,12 @@ mod agents;
 mod body;
 mod configs;
 mod groups;
+mod messages;
 mod metrics;
 mod namespaces;
 pub mod problem;
 mod query;
+mod services;
 mod system;
 mod view;
 mod watch;
@@ -48,6 +50,8 @@ pub fn protected(api: Api, auth: Arc<Auth>) -> Router {
         .route("/agents/search", get(agents::search))
         .route("/agents/{uid}", get(agents::get).put(agents::put).delete(agents::delete))
         .route("/agents/{uid}/agentgroups", get(agents::groups))
+        .route("/agents/{uid}/messages", get(messages::list).post(messages::post))
+        .route("/agents/{uid}/services", get(services::get))
         .route("/agentgroups", get(groups::list).post(groups::post))
         .route("/agentgroups/{name}", get(groups::get).put(groups::put).delete(groups::delete))
         .route("/agentgroups/{name}/agents", get(groups::agents))

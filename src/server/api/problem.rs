@@ -18,6 +18,12 @@ pub enum Reason {
     MethodNotAllowed,
     Conflict,
     TooLarge,
+    /// Too much waits already; trying again may help.
+    TooMany,
+    /// An agent was asked and did not answer in time.
+    NoAnswer,
+    /// An agent was asked, and its answer is a refusal or cannot be read.
+    BadAnswer,
     /// The store cannot be written; trying again may help.
     Unavailable,
 }
@@ -98,6 +104,9 @@ impl Reason {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Self::NoAnswer => StatusCode::GATEWAY_TIMEOUT,
+            Self::BadAnswer => StatusCode::BAD_GATEWAY,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -138,7 +147,7 @@ pub async fn render(request: Request, next: Next) -> Response {
     let mut rendered = (status, Json(document)).into_response();
     let headers = rendered.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if problem.reason == Reason::Unavailable {
+    if matches!(problem.reason, Reason::Unavailable | Reason::TooMany) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
     if let Some(allow) = response.headers().get(header::ALLOW) {

@@ -235,12 +235,13 @@ impl Agent {
         self.spec.new_instance_uid.or(self.assigned_uid).filter(|uid| *uid != self.view.instance_uid)
     }
 
-    /// The answer to the message that was just received.
-    pub fn reply(&mut self, session: &mut Session) -> ServerToAgent {
+    /// The answer to the message that was just received; `custom` are the custom capabilities of this server.
+    pub fn reply(&mut self, session: &mut Session, custom: &[String]) -> ServerToAgent {
         let new_instance_uid = self.new_uid();
         let desired = Desired {
             remote_config: self.desired.as_deref(),
             connection_settings: self.settings.as_ref().map(Wanted::offers),
+            custom_capabilities: custom,
             new_instance_uid,
             ..Default::default()
         };
@@ -249,10 +250,11 @@ impl Agent {
 
     /// What is to be said unprompted.
     #[must_use]
-    pub fn push(&self, session: &mut Session) -> Option<ServerToAgent> {
+    pub fn push(&self, session: &mut Session, custom: &[String]) -> Option<ServerToAgent> {
         let desired = Desired {
             remote_config: self.desired.as_deref(),
             connection_settings: self.settings.as_ref().map(Wanted::offers),
+            custom_capabilities: custom,
             new_instance_uid: self.new_uid(),
             ..Default::default()
         };

@@ -3,11 +3,13 @@
 //!
 //! - [`agent`]: one agent; [`resource`]: what operators write; [`selector`]: which agents are meant
 //! - [`desired`]: the config each agent should run; [`settings`]: the connections it should use
+//! - [`messages`]: custom messages under way
 //!
 //! Owned by `server::hub`, shown by `server::api`, stored by `server::store`.
 
 pub mod agent;
 pub mod desired;
+pub mod messages;
 pub mod resource;
 pub mod selector;
 pub mod settings;

@@ -10,10 +10,10 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use super::{Hub, Link, State, capabilities, duplicates::Place};
+use super::{Hub, Link, State, capabilities, duplicates::Place, messages::Outgoing};
 use crate::{
     protocol::server::{Session, bad_request, duplicates::Weave},
-    server::fleet::{Agent, Transport},
+    server::fleet::{Agent, Transport, messages::Messages},
     wire::{
         InstanceUid,
         proto::{AgentIdentification, AgentToServer, ServerToAgent, ServerToAgentFlags},
@@ -83,20 +83,32 @@ impl Hub {
             Place::Aside => return Answer::only(ack(uid)),
             Place::Renamed(new) => return Answer::only(renamed(uid, new)),
         }
-        let State { fleet, links, dirty, seen, .. } = &mut *state;
+        let State { fleet, links, dirty, seen, messages, .. } = &mut *state;
         let new = !fleet.agents.contains_key(&uid);
         let link = links.entry(uid).or_insert_with(|| Link::new(connection));
         let (agent, catalogue) = fleet.agent_entry(uid, now);
         let moved = agent.note_reached(connection.reached_at.as_deref(), catalogue);
         let received = agent.receive(&mut link.session, message, catalogue, now);
+        if let Some(custom) = received.custom_message {
+            self.hear(messages, uid, custom);
+        }
         if received.wants_uid && agent.new_uid().is_none() {
             agent.assigned_uid = Some(fresh_uid(now));
         }
         let connected = (!received.disconnect).then_some(connection.transport);
         let linked = agent.set_connected(connected, now);
-        let reply = agent.reply(&mut link.session);
+        let reply = agent.reply(&mut link.session, &self.custom);
         self.count(&reply);
-        let answer = self.with_restart(agent, link, connection.transport, reply);
+        let mut answer = self.with_restart(agent, link, connection.transport, reply);
+        match connection.transport {
+            // What waited for it goes by the way of everything that is pushed.
+            Transport::WebSocket if messages.waits(uid) => link.wake.notify_one(),
+            Transport::Http if answer.reply.command.is_none() && !received.disconnect => {
+                let next = self.outgoing(messages).next(agent, link);
+                answer.reply.custom_message = next.and_then(|next| next.custom_message);
+            }
+            _ => {}
+        }
         // A sequence that began anew is stored at once: after a crash, the number of an earlier run could
         // fit by chance and hide what was lost.
         if new || linked || moved || received.gap || !received.changed.is_empty() {
@@ -128,10 +140,10 @@ impl Hub {
             if let Some(new) = state.rivals.unsaid(connection.id, *uid) {
                 pushes.messages.push(renamed(*uid, new));
             }
-            let State { fleet, links, dirty, .. } = &mut *state;
+            let State { fleet, links, dirty, messages, .. } = &mut *state;
             let link = links.get_mut(uid).filter(|link| link.connection == connection.id);
             let (Some(link), Some(agent)) = (link, fleet.agents.get_mut(uid)) else { continue };
-            if let Some(message) = agent.push(&mut link.session) {
+            if let Some(message) = agent.push(&mut link.session, &self.custom) {
                 self.count(&message);
                 pushes.messages.push(message);
             }
@@ -139,6 +151,8 @@ impl Hub {
                 dirty.insert(*uid);
                 pushes.messages.push(command);
             }
+            let mut outgoing = self.outgoing(messages);
+            pushes.messages.extend(std::iter::from_fn(|| outgoing.next(agent, link)));
         }
         Pushed::Send(pushes)
     }
@@ -156,6 +170,7 @@ impl Hub {
         let Some(old) = state.fleet.adopt(uid) else { return };
         let link = state.links.remove(&old);
         state.links.extend(link.map(|link| (uid, link)));
+        state.messages.rename(old, uid);
         state.dirty.remove(&old);
         state.seen.remove(&old);
         state.gone.insert(old);
@@ -194,6 +209,10 @@ impl Hub {
         agent.restart_pending = false;
         self.metrics.restarts.add(1);
         Some(command)
+    }
+
+    fn outgoing<'a>(&'a self, messages: &'a mut Messages) -> Outgoing<'a> {
+        Outgoing { messages, metrics: &self.metrics, ours: &self.custom }
     }
 
     fn count(&self, message: &ServerToAgent) {

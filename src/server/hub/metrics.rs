@@ -29,6 +29,10 @@ pub struct Metrics {
     pub offers: Counter,
     pub restarts: Counter,
     pub dropped: Counter,
+    pub custom_sent: Counter,
+    pub custom_received: Counter,
+    pub custom_ignored: Counter,
+    pub custom_dropped: Counter,
     /// Agents told to take another uid because theirs is another agent's.
     pub duplicates: Counter,
     store_problem: Mutex<Option<String>>,

@@ -3,6 +3,7 @@
 //!
 //! - `agents`: what a connection does: receive, push, detach; `duplicates`: whose a uid is when several use it
 //! - `flush`: state goes to disk in batches, silent HTTP agents are given up
+//! - `messages`: custom messages, both ways
 //! - `metrics`: counters
 //!
 //! Called by `accept` (agents) and `api` (operators).
@@ -10,6 +11,7 @@
 mod agents;
 mod duplicates;
 mod flush;
+mod messages;
 pub mod metrics;
 #[cfg(test)]
 mod tests;
@@ -24,15 +26,17 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 
 pub use agents::{Answer, Connection, Pushed};
 use duplicates::{Contested, Rivals};
+pub use messages::Unsent;
 use metrics::Metrics;
 
 use super::{
     fleet::{
         DEFAULT_NAMESPACE, Fleet,
+        messages::{self as custom, Messages},
         resource::{Condition, ConditionStatus, Key, Namespace},
     },
     store::{Change, Store, StoreError, record::AgentRecord},
@@ -61,6 +65,10 @@ pub struct Hub {
     pub metrics: Metrics,
     next_connection: AtomicU64,
     started: Instant,
+    /// The custom capabilities of this server.
+    custom: Arc<[String]>,
+    /// The number of the last custom message that was kept.
+    heard: watch::Sender<u64>,
 }
 
 struct State {
@@ -73,6 +81,7 @@ struct State {
     /// Agents that took another uid; their old rows go with the next flush.
     gone: BTreeSet<InstanceUid>,
     rivals: Rivals,
+    messages: Messages,
 }
 
 /// The connection over which an agent is reached, with what was said on it.
@@ -135,6 +144,7 @@ impl Hub {
             seen: BTreeSet::new(),
             gone: BTreeSet::new(),
             rivals: Rivals::default(),
+            messages: Messages::new(numbers(), custom::LARGEST),
         };
         Ok(Self {
             state: Mutex::new(state),
@@ -143,8 +153,18 @@ impl Hub {
             events: broadcast::Sender::new(EVENTS),
             metrics: Metrics::default(),
             next_connection: AtomicU64::new(agents::HTTP + 1),
+            custom: Arc::default(),
+            heard: watch::Sender::new(0),
             started: Instant::now(),
         })
+    }
+
+    /// With these custom capabilities, and at most so many bytes in a custom message.
+    #[must_use]
+    pub fn with_custom(mut self, capabilities: Vec<String>, largest: usize) -> Self {
+        self.custom = capabilities.into();
+        self.lock().messages = Messages::new(numbers(), largest);
+        self
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -172,11 +192,12 @@ impl Hub {
         let deleted: Vec<_> = plan.changes.iter().filter_map(deleted_agent).collect();
         self.store.write(plan.changes).await?;
         let mut state = self.lock();
-        let State { fleet, links, dirty, seen, .. } = &mut *state;
+        let State { fleet, links, dirty, seen, messages, .. } = &mut *state;
         let concerned = (plan.apply)(fleet, Timestamp::now());
         for uid in deleted {
             dirty.remove(&uid);
             seen.remove(&uid);
+            messages.forget(uid);
             self.tell(uid);
         }
         for uid in concerned {
@@ -219,6 +240,11 @@ fn default_namespace(now: Timestamp) -> Namespace {
         message: "Namespace created".to_owned(),
     };
     Namespace { name: DEFAULT_NAMESPACE.to_owned(), created_at: now, conditions: vec![created] }
+}
+
+/// Where messages are counted from: a number that no earlier run gave.
+fn numbers() -> u64 {
+    u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0)
 }
 
 /// A stored copy of an agent.

@@ -127,7 +127,7 @@ fn a_tie_is_one_only_if_nothing_decides_it_and_the_agent_would_take_it() {
 }
 
 #[test]
-fn s_cs_03_04_what_is_issued_joins_what_is_written_but_goes_to_no_other_server() {
+fn s_cs_04_what_is_issued_joins_what_is_written_but_goes_to_no_other_server() {
     let mut catalogue = Catalogue::default();
     let header = |key: &str, value: &str| Header { key: key.to_owned(), value: value.to_owned() };
     let certificate = TlsCertificate { cert: b"mine".to_vec(), ..Default::default() };

@@ -1,6 +1,6 @@
 // One agent: what it is, how it is, what it runs, and what is wanted of it.
 
-import { ago, attribute, badge, condition, configState, h, nameOf, state } from "./dom.js";
+import { ago, attribute, badge, condition, configState, h, nameOf, state, wantedState } from "./dom.js";
 
 /** Which folded parts are open, by agent and path, while the page lives. */
 const opened = new Map();
@@ -76,6 +76,8 @@ function sections(agent) {
     ["config", right, [status.remoteConfigStatus, status.desiredConfigHash, status.configState, status.conditions,
       status.desiredConfigNames], remoteConfig],
     ["health", left, [status.componentHealth, state(agent)], health],
+    ["connections", right, [status.connectionSettingsStatus, status.connectionSettingsState,
+      status.desiredConnectionSettings, status.desiredConnectionSettingsHash], connections],
     ["effective", right, status.effectiveConfig, effectiveConfig],
     ["components", left, status.availableComponents, components],
     ["attributes", right, metadata, attributes],
@@ -111,6 +113,7 @@ function facts(agent) {
     ["System", os.filter(Boolean).join(" · ")],
     ["Namespace", metadata.namespace],
     ["Sequence number", String(status.sequenceNum)],
+    ["Custom capabilities", (metadata.customCapabilities?.capabilities ?? []).join(", ")],
   ]));
 }
 
@@ -130,6 +133,21 @@ function remoteConfig(agent) {
       ["Wanted", short(status.desiredConfigHash)],
       ["Made of", (status.desiredConfigNames ?? []).join(", ")],
       ["Agent reports", h("span", {}, short(reported.lastRemoteConfigHash), ` ${reported.status}`)],
+      ["Since", ago(why.lastTransitionTime)],
+    ]));
+}
+
+function connections(agent) {
+  const { status } = agent;
+  const [kind, word] = wantedState(status.connectionSettingsState);
+  const reported = status.connectionSettingsStatus;
+  const why = condition(agent, "ConnectionSettingsApplied");
+  return section("Connection settings", badge(kind, word),
+    why.message && h("pre", { class: "problem" }, why.message),
+    list([
+      ["Wanted", short(status.desiredConnectionSettingsHash)],
+      ["For", status.desiredConnectionSettings.join(", ")],
+      ["Agent reports", h("span", {}, short(reported.lastConnectionSettingsHash), ` ${reported.status}`)],
       ["Since", ago(why.lastTransitionTime)],
     ]));
 }

@@ -55,11 +55,17 @@ export function state(agent) {
 
 /** Where an agent is with the config that is wanted of it. */
 export function configState(agent) {
+  return wantedState(agent.status.configState);
+}
+
+/** How far an agent is with something that is wanted of it. */
+export function wantedState(word) {
   const kinds = {
     Applied: ["good", "Applied"], Failed: ["bad", "Failed"], Unresolved: ["bad", "Unresolved"],
     Applying: ["wait", "Applying"], Pending: ["wait", "Pending"], Unmanaged: ["none", "Not managed"],
+    Unreported: ["none", "Not reported"],
   };
-  return kinds[agent.status.configState] ?? ["none", agent.status.configState];
+  return kinds[word] ?? ["none", word];
 }
 
 export function condition(agent, type) {
