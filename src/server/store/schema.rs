@@ -7,10 +7,10 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// Marks our databases among SQLite files ("opam").
-const APPLICATION_ID: i64 = 0x6f70_616d;
+pub(super) const APPLICATION_ID: i64 = 0x6f70_616d;
 
 /// One script for each schema version, in order. A script that was released is never edited.
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE bodies (
         hash BLOB PRIMARY KEY,

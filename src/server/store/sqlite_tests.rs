@@ -123,3 +123,30 @@ fn a_newer_a_foreign_and_a_damaged_file_are_refused_unchanged() {
     assert!(refused.contains("damaged"), "{refused}");
     assert_eq!(std::fs::read(&damaged).unwrap(), before);
 }
+
+#[tokio::test]
+async fn connection_settings_of_an_older_database_do_not_come_to_have_an_effect() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("server.db");
+    let sql = Connection::open(&path).unwrap();
+    sql.execute_batch(schema::MIGRATIONS[0]).unwrap();
+    sql.pragma_update(None, "application_id", schema::APPLICATION_ID).unwrap();
+    sql.pragma_update(None, "user_version", 1).unwrap();
+    let group = r#"{"metadata": {"namespace": "default", "name": "g", "attributes": null,
+        "createdAt": "2026-01-01T00:00:00Z"}, "conditions": [], "spec": {"priority": 7, "selector": {},
+        "agentConfig": {"connectionSettings": {"whatever": [1]}}}}"#;
+    sql.execute("INSERT INTO resources VALUES ('AgentGroup', 'default', 'g', ?1, NULL)", [group]).unwrap();
+    let known = r#"{"labels": {"team": "a"}, "spec": {"connectionSettings": {"whatever": 1}}, "managed": true,
+        "since": {"connected": "2026-01-01T00:00:00Z", "health": "2026-01-01T00:00:00Z",
+        "config": "2026-01-01T00:00:00Z"}, "restartPending": false, "transport": null}"#;
+    let insert = "INSERT INTO agents VALUES (?1, NULL, 0, 0, x'', NULL, NULL, ?2)";
+    sql.execute(insert, rusqlite::params![[1u8; 16], known]).unwrap();
+    drop(sql);
+
+    let store = SqliteStore::open(&path).unwrap();
+    let snapshot = store.load().await.unwrap();
+    let ([group], [agent]) = (&snapshot.groups[..], &snapshot.agents[..]) else { panic!("{snapshot:?}") };
+    assert_eq!(group.spec.agent_config.as_ref().unwrap().connection_settings, None);
+    assert_eq!((group.spec.priority, agent.labels["team"].as_str()), (7, "a"));
+    assert_eq!((&agent.spec.connection_settings, agent.managed), (&None, true));
+}
