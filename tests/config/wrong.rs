@@ -382,3 +382,10 @@ fn hostile_yaml_is_bounded() {
     let said = bad(&many);
     assert_eq!((said.len(), said.last().unwrap().as_str()), (51, "supervisor.yaml: and 152 more"));
 }
+
+#[test]
+fn a_certificate_cannot_be_asked_for_where_it_would_not_be_taken() {
+    let said = bad(&with("client_certificate: {request: true}", "", "")).join(" ");
+    let words = "server.client_certificate.request needs capabilities.accepts_opamp_connection_settings";
+    assert!(said.contains(words), "{said}");
+}

@@ -6,6 +6,7 @@ mod bad_collector;
 mod bad_day;
 mod bad_input;
 mod bad_offers;
+mod certificates;
 mod commands;
 mod connection;
 mod custom;

@@ -114,6 +114,8 @@ pub(super) static KEYS: &[Key] = &[
     acted("server", Section),
     acted("server.endpoint", Text),
     acted("server.headers", Headers),
+    acted("server.client_certificate", Section),
+    acted("server.client_certificate.request", Bool),
     acted("server.settings_apply_timeout", Duration),
     acted("server.tls", Section),
     acted("server.tls.ca_file", Text),

@@ -40,6 +40,8 @@ pub struct ServerConfig {
     pub tls: TlsConfig,
     /// How long an offered connection has to prove itself.
     pub settings_apply_timeout: Duration,
+    /// Whether the server is asked for a client certificate.
+    pub request_certificate: bool,
 }
 
 /// `server.tls`, reduced to what rustls can honour.

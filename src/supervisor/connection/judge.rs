@@ -13,7 +13,10 @@ use crate::{
         journal::{Settings, SettingsHash, StoredCertificate, StoredHeader, StoredTls},
     },
     transport::tls::{self, Identity},
-    wire::proto::{Headers, OpAmpConnectionSettings, TlsCertificate, TlsConnectionSettings},
+    wire::{
+        InstanceUid,
+        proto::{Headers, OpAmpConnectionSettings, TlsCertificate, TlsConnectionSettings},
+    },
 };
 
 /// Larger than any settings for one connection.
@@ -35,8 +38,8 @@ pub(in crate::supervisor) struct Ground<'a> {
     pub file: &'a ServerConfig,
     /// Offered earlier, and in force.
     pub valid: Option<&'a Settings>,
-    /// Keys of this agent that a certificate may be for when it comes without one.
-    pub keys: Vec<Secret>,
+    /// Keys of this agent that a certificate may be for when it comes without one, and who asked with them.
+    pub keys: Vec<(Secret, Option<InstanceUid>)>,
     /// Seconds since 1970.
     pub now: i64,
     /// The storage is in memory: what is in it is gone with the next boot.
@@ -212,15 +215,16 @@ impl Ground<'_> {
             let identity = Identity { cert_pem: offered.cert.clone(), key_pem: key_pem.to_vec() };
             identity.check().map_err(|error| Unfit::Key(error.to_string()))
         };
-        let key_pem = if offered.private_key.is_empty() {
+        let (key_pem, requested_by) = if offered.private_key.is_empty() {
             // The answer to a CSR (N6).
-            let mine = self.keys.iter().find(|key| with(key.expose().as_bytes()).is_ok());
+            let mine = self.keys.iter().find(|(key, _)| with(key.expose().as_bytes()).is_ok());
             mine.cloned().ok_or(Unfit::NoKey)?
         } else {
             with(&offered.private_key)?;
-            Secret::new(String::from_utf8_lossy(&offered.private_key))
+            (Secret::new(String::from_utf8_lossy(&offered.private_key)), None)
         };
-        Ok(StoredCertificate { cert_pem: String::from_utf8_lossy(&offered.cert).into_owned(), key_pem })
+        let cert_pem = String::from_utf8_lossy(&offered.cert).into_owned();
+        Ok(StoredCertificate { cert_pem, key_pem, requested_by })
     }
 }
 

@@ -72,6 +72,9 @@ impl Driver {
         let taken = match ended {
             Ok(()) => Taken::Applied,
             Err(why) => {
+                if class == Class::OpAmp && self.parts.state.connection.request.is_some() {
+                    self.certificate_put_off();
+                }
                 let error = self.mask().text(&why);
                 tracing::error!(settings = %hash, ?class, "the offered connection settings failed: {error}");
                 Taken::Failed { error }
@@ -119,6 +122,7 @@ impl Driver {
     pub(super) fn forget_settings(&mut self, why: &str) {
         tracing::warn!("what the server offered for its connection is forgotten: {why}");
         forget(&mut self.parts.state.connection);
+        self.parts.moving.forget();
         self.save_or_later();
         self.save_or_later();
         self.parts.client.update(Update::ConnectionSettingsStatus(ConnectionSettingsStatus::default()));

@@ -34,6 +34,8 @@ pub(super) enum Happening {
     Timer,
     /// An offered connection had its time.
     TrialOver,
+    /// It is time to look at the client certificate.
+    CertificateDue,
     /// What could not be written is tried again.
     SaveAgain,
     /// A Collector that runs is not as it should be, or is again.
@@ -58,6 +60,8 @@ impl Driver {
             Happening::Reread(found) => self.reload_found(found),
             Happening::Timer => self.parts.machine.handle_timeout(clock::boottime()),
             Happening::TrialOver => self.trial_over(),
+            // The main loop looks each time it turns.
+            Happening::CertificateDue => {}
             Happening::SaveAgain => self.save_again(),
             Happening::LookAround => self.look_around(),
             Happening::SignOfLife => self.announcer.alive(),
@@ -184,7 +188,10 @@ impl Driver {
                 self.trial_refused(&error);
             }
             Event::Ignored(why) => tracing::warn!("a message of the server is ignored: {why}"),
-            Event::ServerCapabilities(caps) => tracing::debug!(?caps, "the server's capabilities"),
+            Event::ServerCapabilities(caps) => {
+                tracing::debug!(?caps, "the server's capabilities");
+                self.certificate_server(caps);
+            }
             Event::Synced => {
                 tracing::info!(endpoint = %self.server().endpoint, "connected to the server");
                 self.server_changed(None);

@@ -16,7 +16,7 @@
 //! - `custom`: messages between the server and the Collector's components
 //! - `instruments`: numbers and spans of what happens
 //! - `offers`: what the server wants to be run; `connection`, `own_telemetry`: what it offers of connections;
-//!   `moving`: to another server and back
+//!   `moving`: to another server and back; `certificate`: asking for one
 //! - `reload`: another `supervisor.yaml`; `way_back`: from one that the Collector does not do with
 //! - `vigil`: a Collector that runs and is silent, or keeps changing its health
 //! - `process`: the running Collector: its output, its end, its watch
@@ -26,6 +26,7 @@
 
 mod announce;
 mod askers;
+mod certificate;
 mod connection;
 mod custom;
 mod effects;
@@ -52,6 +53,7 @@ use tokio::{
 
 use announce::Announcer;
 use askers::Askers;
+use certificate::Asking;
 use custom::Custom;
 use happenings::Happening;
 use instruments::UnderWay;
@@ -136,6 +138,7 @@ pub(super) struct Driver {
     /// The host's part from before, while another is on trial.
     before: Option<Box<Before>>,
     askers: Askers,
+    asking: Asking,
     checks: (mpsc::Sender<Checked>, mpsc::Receiver<Checked>),
     probes: (mpsc::Sender<Heard>, mpsc::Receiver<Heard>),
     /// An offer that the disk has no room for yet.
@@ -177,6 +180,7 @@ impl Driver {
             candidate: None,
             before: None,
             askers: Askers::default(),
+            asking: Asking::default(),
             checks: mpsc::channel(4),
             probes: mpsc::channel(4),
             unstored: None,
@@ -211,6 +215,7 @@ impl Driver {
             self.forget_way_back();
             self.answer_askers();
             self.begin_reload();
+            self.look_at_certificate();
             self.announce();
             self.show();
             let happening = self.next().await;
@@ -225,13 +230,7 @@ impl Driver {
     /// Waits for the next thing to happen.
     async fn next(&mut self) -> Happening {
         let now = clock::boottime();
-        let until = self.parts.machine.poll_timeout();
-        let timer = async {
-            match until {
-                Some(until) => sleep(until.saturating_sub(now)).await,
-                None => std::future::pending().await,
-            }
-        };
+        let timer = until(self.parts.machine.poll_timeout(), now);
         let exit = async {
             match &self.collector {
                 Some(collector) => collector.ended().await,
@@ -244,13 +243,8 @@ impl Driver {
                 None => std::future::pending().await,
             }
         };
-        let trial = self.parts.moving.poll_timeout();
-        let trial = async {
-            match trial {
-                Some(until) => sleep(until.saturating_sub(now)).await,
-                None => std::future::pending().await,
-            }
-        };
+        let trial = until(self.parts.moving.poll_timeout(), now);
+        let certificate = until(self.asking.poll_timeout(), now);
         tokio::select! {
             biased;
             signal = self.parts.signals.next() => Happening::Signal(signal),
@@ -263,6 +257,7 @@ impl Driver {
             happening = self.parts.reloads.next() => happening,
             () = timer => Happening::Timer,
             () = trial => Happening::TrialOver,
+            () = certificate => Happening::CertificateDue,
             () = save_again => Happening::SaveAgain,
             () = self.vigil.due() => Happening::LookAround,
             () = self.announcer.due() => Happening::SignOfLife,
@@ -301,6 +296,14 @@ impl Driver {
 
     fn tell(&mut self, input: Input) {
         self.parts.machine.handle(input, clock::boottime());
+    }
+}
+
+/// Waits for a time since boot; for ever without one.
+async fn until(at: Option<Duration>, now: Duration) {
+    match at {
+        Some(at) => sleep(at.saturating_sub(now)).await,
+        None => std::future::pending().await,
     }
 }
 

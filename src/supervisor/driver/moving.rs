@@ -7,15 +7,18 @@ use crate::{
     os::{clock, fs::is_in_memory},
     protocol::client::DEFAULT_HEARTBEAT,
     supervisor::{
-        config::ServerConfig,
+        config::{Secret, ServerConfig},
         connection::{Beginning, Effect, Ground, Machine, Side, digest, over, own_key},
         journal::{Candidate, Class, Settings, SettingsHash},
         mask::Mask,
         target,
     },
     transport::{Target, client::Ended},
-    wire::proto::{
-        ConnectionSettingsOffers, OpAmpConnectionSettings, ServerErrorResponse, ServerErrorResponseType,
+    wire::{
+        InstanceUid, ServerCaps,
+        proto::{
+            ConnectionSettingsOffers, OpAmpConnectionSettings, ServerErrorResponse, ServerErrorResponseType,
+        },
     },
 };
 
@@ -48,6 +51,11 @@ impl Moving {
         self.machine.is_reverting()
     }
 
+    pub(super) fn forget(&mut self) {
+        self.candidate = None;
+        self.held = None;
+    }
+
     pub(super) fn hold(&mut self, offer: ConnectionSettingsOffers) {
         self.held = Some(offer);
     }
@@ -78,6 +86,7 @@ impl Driver {
         for settings in connection.valid.iter().chain(trial) {
             mask.know_server(&over(&self.parts.config.server, Some(settings)));
         }
+        connection.request.iter().for_each(|asked| mask.know(&asked.key_pem));
         mask
     }
 
@@ -97,6 +106,7 @@ impl Driver {
             // The same connection: there is nothing to prove.
             self.parts.client.set_heartbeat(heartbeat(Some(&settings)));
             self.parts.state.connection.valid = Some(settings);
+            self.certificate_kept();
             return Some(Ok(()));
         }
         let target = match target::of(&server) {
@@ -122,11 +132,21 @@ impl Driver {
         let ground = Ground {
             file,
             valid,
-            keys: own_key(&over(file, valid)).into_iter().collect(),
+            keys: self.keys(),
             now: i64::try_from(clock::wall_millis() / 1000).unwrap_or(i64::MAX),
             forgetful: is_in_memory(&self.parts.storage),
         };
         ground.judge(hash, digest(file), offer).map_err(|unfit| unfit.to_string())
+    }
+
+    /// Those of this host that a certificate may be for: what is asked for, what is in use.
+    fn keys(&self) -> Vec<(Secret, Option<InstanceUid>)> {
+        let connection = &self.parts.state.connection;
+        let asked = connection.request.iter().map(|asked| (asked.key_pem.clone(), Some(asked.uid)));
+        let kept = connection.valid.as_ref().and_then(|valid| valid.certificate.as_ref());
+        let by = kept.and_then(|kept| kept.requested_by);
+        let in_use = own_key(&over(&self.parts.config.server, connection.valid.as_ref()));
+        asked.chain(in_use.map(|key| (key, by))).collect()
     }
 
     pub(super) fn move_on(&mut self) {
@@ -176,6 +196,7 @@ impl Driver {
         let server = self.server();
         self.parts.reloads.dials(&server);
         tracing::info!(endpoint = %server.endpoint, "the offered connection is the one from now on");
+        self.certificate_kept();
         self.settings_ended(&hash, Class::OpAmp, Ok(()));
         self.save_or_later();
     }
@@ -192,9 +213,10 @@ impl Driver {
 
     /// The file names another server, or other terms, which hold from now on.
     pub(super) fn dial_anew(&mut self, target: Target) {
+        let trying = self.parts.moving.poll_timeout().is_some();
         self.parts.moving.valid = target;
         self.parts.moving.machine.abandon("server in supervisor.yaml changed meanwhile");
-        if self.parts.moving.is_settled() {
+        if !trying {
             self.dial(Side::Valid);
         }
         self.move_on();
@@ -202,6 +224,7 @@ impl Driver {
 
     /// The connection that was at hand is left.
     pub(super) fn redirected(&mut self, number: u64) {
+        self.certificate_server(ServerCaps::default());
         self.parts.moving.machine.arrived(number);
         self.move_on();
     }
@@ -211,8 +234,11 @@ impl Driver {
         self.move_on();
     }
 
-    /// A refusal in place of the first answer is one of this agent.
+    /// A refusal in place of the first answer is one of this agent; later, of what it asked for.
     pub(super) fn trial_refused(&mut self, error: &ServerErrorResponse) {
+        if self.parts.moving.is_settled() {
+            return self.certificate_refused(error);
+        }
         let busy = error.r#type == ServerErrorResponseType::Unavailable as i32;
         let why = format!("the server refuses this agent: {}", error.error_message);
         self.parts.moving.machine.failed(why, !busy);
@@ -220,6 +246,7 @@ impl Driver {
     }
 
     pub(super) fn trial_answered(&mut self) {
+        self.certificate_connected();
         self.parts.moving.machine.answered();
         self.move_on();
     }

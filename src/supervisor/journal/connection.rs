@@ -8,7 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 
 use super::state::from_hex;
-use crate::supervisor::config::{Secret, ServerEndpoint};
+use crate::{
+    supervisor::config::{Secret, ServerEndpoint},
+    wire::InstanceUid,
+};
 
 /// The section `connection` of the state.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -22,6 +25,9 @@ pub struct ConnectionState {
     /// What is being tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub candidate: Option<Candidate>,
+    /// A certificate is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<CertificateRequest>,
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }
@@ -125,6 +131,17 @@ pub struct StoredCertificate {
     pub cert_pem: String,
     #[serde(rename = "secret", with = "secret")]
     pub key_pem: Secret,
+    /// Who asked for it by a CSR, with a key of this host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<InstanceUid>,
+}
+
+/// The key of a certificate that is asked for, and whom that is to name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateRequest {
+    #[serde(rename = "secret", with = "secret")]
+    pub key_pem: Secret,
+    pub uid: InstanceUid,
 }
 
 /// Whom to believe, and how to speak.

@@ -42,8 +42,8 @@ use crate::{
 };
 pub use configs::Configs;
 pub use connection::{
-    Candidate, Class, ConnectionState, Settings, SettingsHash, SettingsStatus, StoredCertificate,
-    StoredHeader, StoredTls, Taken,
+    Candidate, CertificateRequest, Class, ConnectionState, Settings, SettingsHash, SettingsStatus,
+    StoredCertificate, StoredHeader, StoredTls, Taken,
 };
 pub use peek::{Peeked, peek};
 use slots::{Disk, Slots};

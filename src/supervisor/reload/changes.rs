@@ -43,7 +43,9 @@ impl Changes {
     }
 
     fn of_server(&mut self, old: &ServerConfig, new: &ServerConfig) {
-        let ServerConfig { endpoint, headers, tls, settings_apply_timeout } = new;
+        let ServerConfig { endpoint, headers, tls, settings_apply_timeout, request_certificate } = new;
+        let same = old.request_certificate == *request_certificate;
+        self.note("server.client_certificate.request", Needs::Nothing, same);
         let same = old.settings_apply_timeout == *settings_apply_timeout;
         self.note("server.settings_apply_timeout", Needs::Nothing, same);
         self.note("server.endpoint", Needs::Dial, old.endpoint == *endpoint);

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer, KeyPair,
+    date_time_ymd,
+};
 use rustls::{RootCertStore, ServerConfig, crypto::ring, server::WebPkiClientVerifier};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::{
@@ -154,6 +157,14 @@ impl Ca {
         params.distinguished_name.push(DnType::CommonName, name);
         params.not_after = date_time_ymd(year, 1, 1);
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+
+    /// The answer to a CSR, valid in these years.
+    pub(crate) fn sign(&self, csr_pem: &str, from: i32, until: i32) -> String {
+        let mut request = CertificateSigningRequestParams::from_pem(csr_pem).unwrap();
+        request.params.not_before = date_time_ymd(from, 1, 1);
+        request.params.not_after = date_time_ymd(until, 1, 1);
+        request.signed_by(&self.issuer).unwrap().pem()
     }
 
     /// A server of this CA; with another CA, only who has a certificate of that one comes in.

@@ -44,7 +44,26 @@ pub(super) fn decode(context: &mut Context<'_>) -> Option<ServerConfig> {
         "server.settings_apply_timeout must be a duration",
     );
     let settings_apply_timeout = settings_apply_timeout.unwrap_or(SETTINGS_APPLY_TIMEOUT);
-    Some(ServerConfig { endpoint, headers, tls, settings_apply_timeout })
+    Some(ServerConfig {
+        endpoint,
+        headers,
+        tls,
+        settings_apply_timeout,
+        request_certificate: request_certificate(context),
+    })
+}
+
+/// The answer to the request is an offer of connection settings.
+fn request_certificate(context: &mut Context<'_>) -> bool {
+    let key = "server.client_certificate.request";
+    let wanted = context.bool(key).unwrap_or(false);
+    let accepts = "capabilities.accepts_opamp_connection_settings";
+    if wanted && context.bool(accepts) != Some(true) {
+        let message =
+            format!("{key} needs {accepts}: the certificate comes as connection settings; set it to true");
+        context.problem(key, message);
+    }
+    wanted
 }
 
 fn endpoint(context: &mut Context<'_>) -> Option<ServerEndpoint> {

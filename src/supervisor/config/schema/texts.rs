@@ -38,6 +38,12 @@ static TEXTS: &[Text] = &[
         "URL of the server: ws:// and wss:// keep one connection, http:// and https:// poll.",
     ),
     says("server.headers", "Sent on connect. A string is split at commas, a list is not."),
+    says("server.client_certificate", "A client certificate of this agent's own, signed by the server."),
+    with(
+        "server.client_certificate.request",
+        "false",
+        "Ask for one, and for the next one in time; its key stays here.",
+    ),
     with(
         "server.settings_apply_timeout",
         "\"60s\"",

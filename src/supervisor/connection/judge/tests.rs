@@ -139,12 +139,14 @@ fn c_ct_01_b_ct_01_a_certificate_that_cannot_be_used_is_refused_with_the_reason(
 fn c_cr_02_s_cr_02_a_certificate_without_a_key_is_for_a_key_of_this_agent() {
     let file = file("");
     let (mine, other) = (certificate(2025, 2040), certificate(2025, 2040));
-    let keys = vec![Secret::new(other.1.clone()), Secret::new(mine.1.clone())];
+    let by = Some(InstanceUid::from_bytes([7; 16]));
+    let keys = vec![(Secret::new(other.1.clone()), None), (Secret::new(mine.1.clone()), by)];
     let ground = Ground { file: &file, valid: None, keys, now: NOW, forgetful: false };
     let hash = SettingsHash(vec![1]);
     let issued = with_certificate(&(mine.0.clone(), String::new()));
     let settings = ground.judge(&hash, String::new(), &issued).unwrap();
-    assert_eq!(settings.certificate.unwrap().key_pem.expose(), mine.1);
+    let issued = settings.certificate.unwrap();
+    assert_eq!((issued.key_pem.expose(), issued.requested_by), (mine.1.as_str(), by));
     let stranger = with_certificate(&(certificate(2025, 2040).0, String::new()));
     assert_eq!(ground.judge(&hash, String::new(), &stranger), Err(Unfit::NoKey));
 }
