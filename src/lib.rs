@@ -125,6 +125,8 @@
 //! | `tests/architecture.rs`, `tests/docs.rs` | this map, and that documents name what is there |
 //! | `tests/wire` | the messages, against the table of OpAMP's |
 //! | `tests/protocol` | both machines against each other in virtual time, under seeded loss, reconnects and restarts |
+//! | `tests/fuzz_corpus.rs` | the inputs that `fuzz/` found, once more; `tests/mutants.sh`: that the tests of `wire` and `protocol` notice a change |
+//! | `tests/sdk.rs` | `examples/custom_capability.rs`: both ends by `wire`, `protocol` and `transport` alone |
 //! | `tests/transport` | both transports over real sockets |
 //! | `tests/config` | `supervisor.yaml`: every key, every wrong value |
 //! | `tests/collector` | linter and fake Collector, against the real one |

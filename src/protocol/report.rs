@@ -199,7 +199,9 @@ impl Report {
         );
         if let Some(new) = message.available_components.take() {
             let known = self.available_components.as_ref();
-            let same = known.is_some_and(|known| known.hash == new.hash);
+            // Without a hash, which there must be (C-AC-02), only the map itself can be compared.
+            let same =
+                known.is_some_and(|known| known.hash == new.hash && !new.hash.is_empty() || *known == new);
             let more = known.is_none_or(|known| known.components.is_empty()) && !new.components.is_empty();
             if !same || more {
                 self.available_components = Some(new);

@@ -108,7 +108,7 @@ impl DialError {
 }
 
 /// `Retry-After` in seconds or as a date (C-TH-06). A date in the past means now; what is neither is nothing.
-pub(super) fn parse_retry_after(value: &str) -> Option<Duration> {
+pub fn parse_retry_after(value: &str) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse::<u64>() {
         return Some(Duration::from_secs(seconds));

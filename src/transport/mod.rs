@@ -7,6 +7,42 @@
 //! - [`proxy`]: what stands between; `dial`: the way there, for both transports
 //! - [`tls`]: what a connection trusts and who it says it is
 //!
+//! An agent is a machine with a shell around it, which reconnects, beats and backs off by itself:
+//!
+//! ```no_run
+//! # use std::{sync::LazyLock, time::{Duration, Instant}};
+//! # use opamp::{protocol::client::*, transport::*, wire::*};
+//! # async fn agent() -> Result<(), Box<dyn std::error::Error>> {
+//! fn clock() -> Duration {
+//!     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+//!     START.elapsed()
+//! }
+//!
+//! let mut target = Target::new("wss://opamp.example.org/v1/opamp".parse()?);
+//! target.header("Authorization", "Bearer secret")?;
+//! target.tls = Some(tls::TlsOptions::default().build()?.into());
+//! let options = ClientOptions {
+//!     instance_uid: InstanceUid::v7(1_700_000_000_000, [7; 10]),
+//!     capabilities: AgentCaps::default(),
+//!     link: target.link(),
+//!     heartbeat: DEFAULT_HEARTBEAT,
+//! };
+//! let (handle, mut notices) = client::spawn(Client::new(options, 1), target, clock);
+//! while let Some(notice) = notices.recv().await {
+//!     if let client::Notice::Event(Event::Restart) = notice {
+//!         break;
+//!     }
+//! }
+//! handle.shutdown(notices).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A server is [`accept::Listener`] and one [`Session`](crate::protocol::server::Session) for each
+//! [`AgentLink`](accept::AgentLink): `examples/custom_capability.rs` is both ends, whole. Each dial, send, answer and
+//! close has a deadline, each message a limit ([`Limits`]); a failure says what to do, and
+//! [`DialError::retry`] whether trying again helps. Header values, keys and tokens are not in errors or `Debug`.
+//!
 //! Not here: what to report and what to do about an offer (`supervisor`), and what a server needs for many
 //! agents (`server::accept`).
 
@@ -30,7 +66,7 @@ pub mod tls;
 pub mod ws;
 
 #[cfg(feature = "supervisor")]
-pub use error::{DialError, LinkEnd, ProxyError};
+pub use error::{DialError, LinkEnd, ProxyError, parse_retry_after};
 #[cfg(feature = "supervisor")]
 pub use frames::Patience;
 #[cfg(feature = "supervisor")]

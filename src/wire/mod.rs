@@ -7,6 +7,21 @@
 //! - [`InstanceUid`], [`AgentCaps`], [`ServerCaps`], [`attrs`]
 //!
 //! Called by `protocol` (types), `transport` and `server` (codecs).
+//!
+//! ```
+//! use opamp::wire::{DEFAULT_MESSAGE_LIMIT, InstanceUid, frame, proto::AgentToServer};
+//!
+//! let uid = InstanceUid::v7(1_700_000_000_000, [7; 10]);
+//! let message = AgentToServer { instance_uid: uid.to_vec(), sequence_num: 1, ..Default::default() };
+//! let bytes = frame::encode(&message, DEFAULT_MESSAGE_LIMIT)?;
+//! assert_eq!(bytes[0], 0, "the header");
+//! assert_eq!(frame::decode::<AgentToServer>(&bytes, DEFAULT_MESSAGE_LIMIT)?, message);
+//! assert!(frame::decode::<AgentToServer>(&[1, 2, 3], DEFAULT_MESSAGE_LIMIT).is_err(), "a reserved header");
+//! # Ok::<(), frame::FrameError>(())
+//! ```
+//!
+//! Every decoder takes a limit and gives an error, whatever the bytes; no error holds what the peer sent beyond a few
+//! characters. Unknown fields, bits and enum values are passed over (B-IO-02).
 
 pub mod attrs;
 pub mod body;

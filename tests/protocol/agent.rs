@@ -12,13 +12,16 @@ use opamp::{
         AgentCaps, InstanceUid,
         proto::{
             AgentConfigMap, AgentConfigObject, AgentDescription, AvailableComponents, ComponentDetails,
-            ComponentHealth, ConnectionSettingsStatus, CustomCapabilities, EffectiveConfig, PackageStatuses,
-            RemoteConfigStatus, RemoteConfigStatuses,
+            ComponentHealth, ConnectionSettingsStatus, ConnectionSettingsStatuses, CustomCapabilities,
+            CustomMessage, EffectiveConfig, PackageStatuses, RemoteConfigStatus, RemoteConfigStatuses,
         },
     },
 };
 
 use super::{check::AgentRules, random::Random};
+
+/// A custom capability of both ends.
+pub(crate) const CUSTOM: &str = "org.example.numbers/v1";
 
 /// One agent across its restarts; `client` is `None` while its process is not there.
 pub(crate) struct Agent {
@@ -31,6 +34,10 @@ pub(crate) struct Agent {
     /// What it remembers over a restart.
     kept: Report,
     counter: u64,
+    /// A certificate request that was made and neither reached the server nor was refused.
+    pub(crate) csr: Option<String>,
+    custom_sent: u8,
+    pub(crate) custom_heard: u64,
 }
 
 impl Agent {
@@ -44,12 +51,16 @@ impl Agent {
             rules: AgentRules::new(link),
             kept: Report::default(),
             counter: 0,
+            csr: None,
+            custom_sent: 0,
+            custom_heard: 0,
         }
     }
 
     pub(crate) fn start(&mut self, random: &mut Random) {
         self.incarnation += 1;
         self.rules = AgentRules::new(self.link);
+        self.csr = None;
         let options = ClientOptions {
             instance_uid: self.uid,
             capabilities: self.caps,
@@ -60,12 +71,14 @@ impl Agent {
         let kept = self.kept.clone();
         let config = kept.effective_config.clone();
         let status = kept.remote_config_status.clone();
-        for part in [Part::Description, Part::Health, Part::AvailableComponents] {
+        let settings = kept.connection_settings_status.clone();
+        for part in [Part::Description, Part::Health, Part::AvailableComponents, Part::CustomCapabilities] {
             self.change(part);
         }
         if let Some(client) = &mut self.client {
             config.into_iter().for_each(|config| client.set_effective_config(config));
             status.into_iter().for_each(|status| client.set_remote_config_status(status));
+            settings.into_iter().for_each(|status| client.set_connection_settings_status(status));
         }
     }
 
@@ -100,14 +113,14 @@ impl Agent {
                 client.set_package_statuses(PackageStatuses { error_message: text, ..Default::default() });
             }
             Part::CustomCapabilities => {
-                client.set_custom_capabilities(CustomCapabilities { capabilities: vec![text] });
+                let capabilities = vec![CUSTOM.into(), text];
+                client.set_custom_capabilities(CustomCapabilities { capabilities });
             }
             Part::AvailableComponents => client.set_available_components(components(number % 3)),
             Part::ConnectionSettingsStatus => {
-                client.set_connection_settings_status(ConnectionSettingsStatus {
-                    error_message: text,
-                    ..Default::default()
-                })
+                let now = client.report().connection_settings_status.clone().unwrap_or_default();
+                client
+                    .set_connection_settings_status(ConnectionSettingsStatus { error_message: text, ..now });
             }
         }
     }
@@ -142,6 +155,45 @@ impl Agent {
         };
         self.rules.changed(Part::RemoteConfigStatus);
         self.client.as_mut().into_iter().for_each(|client| client.set_remote_config_status(status.clone()));
+    }
+
+    /// Settings were offered; this agent follows all of them.
+    pub(crate) fn settings_offered(&mut self, hash: &[u8]) {
+        self.rules.changed(Part::ConnectionSettingsStatus);
+        let status = ConnectionSettingsStatus {
+            last_connection_settings_hash: hash.to_vec(),
+            status: ConnectionSettingsStatuses::Applied as i32,
+            error_message: String::new(),
+        };
+        self.client
+            .as_mut()
+            .into_iter()
+            .for_each(|client| client.set_connection_settings_status(status.clone()));
+    }
+
+    /// A number in a message, larger than any before, if the server takes such messages.
+    pub(crate) fn says_custom(&mut self) {
+        let message =
+            CustomMessage { capability: CUSTOM.into(), data: vec![self.custom_sent], ..Default::default() };
+        let Some(client) = &mut self.client else { return };
+        if client.send_custom(message).is_ok() {
+            self.custom_sent += 1;
+            self.rules.may_ask();
+        }
+    }
+
+    pub(crate) fn asks_for_certificate(&mut self) {
+        let csr = self.fresh().to_string();
+        let Some(client) = &mut self.client else { return };
+        if client.request_certificate(csr.clone()).is_ok() {
+            self.csr = Some(csr);
+            self.rules.may_ask();
+        }
+    }
+
+    pub(crate) fn asks_for_uid(&mut self) {
+        self.rules.may_ask();
+        self.client.as_mut().into_iter().for_each(Client::request_uid);
     }
 
     pub(crate) fn disconnected(&mut self, why: Retry, now: Duration) {

@@ -37,6 +37,10 @@ pub(crate) struct Counts {
     pub(crate) server_restarts: u64,
     pub(crate) new_uids: u64,
     pub(crate) refusals: u64,
+    pub(crate) settings: u64,
+    pub(crate) custom: u64,
+    pub(crate) certificates: u64,
+    pub(crate) wishes_for_uid: u64,
 }
 
 impl Counts {
@@ -50,6 +54,10 @@ impl Counts {
             self.server_restarts,
             self.new_uids,
             self.refusals,
+            self.settings,
+            self.custom,
+            self.certificates,
+            self.wishes_for_uid,
         ];
         each.iter().all(|count| *count >= 100)
     }
@@ -65,6 +73,10 @@ impl AddAssign for Counts {
         self.server_restarts += other.server_restarts;
         self.new_uids += other.new_uids;
         self.refusals += other.refusals;
+        self.settings += other.settings;
+        self.custom += other.custom;
+        self.certificates += other.certificates;
+        self.wishes_for_uid += other.wishes_for_uid;
     }
 }
 
@@ -111,6 +123,11 @@ impl AgentRules {
         self.may_speak = true;
     }
 
+    /// It wants something of the server.
+    pub(crate) fn may_ask(&mut self) {
+        self.may_speak = true;
+    }
+
     /// No answer came over plain HTTP; it may have asked for everything.
     pub(crate) fn unanswered(&mut self) {
         self.unanswered.clear();
@@ -142,7 +159,8 @@ impl AgentRules {
             return Err("the components in full, unasked (C-AC-04)".into());
         }
         let beat = now >= self.last_sent + DEFAULT_HEARTBEAT;
-        if parts.is_empty() && !self.may_speak && !beat && message.agent_disconnect.is_none() {
+        let asks = message.custom_message.is_some() || message.connection_settings_request.is_some();
+        if parts.is_empty() && !asks && !self.may_speak && !beat && message.agent_disconnect.is_none() {
             return Err("a message that says nothing, before its time (C-HB-09, C-SQ-13)".into());
         }
         self.may_speak = false;
@@ -186,15 +204,20 @@ impl AgentRules {
     }
 }
 
-/// The rules of what one server session offers.
-#[derive(Debug, Default)]
+/// The rules of what one server session offers: configs, or connection settings.
+#[derive(Debug)]
 pub(crate) struct OfferRules {
+    what: &'static str,
     offered: Option<Vec<u8>>,
     /// The newest offer reached the agent at this time.
     delivered: Option<Duration>,
 }
 
 impl OfferRules {
+    pub(crate) const fn of(what: &'static str) -> Self {
+        Self { what, offered: None, delivered: None }
+    }
+
     /// A new status that names another hash than the wanted one.
     pub(crate) fn contradicted(&mut self) {
         self.offered = None;
@@ -211,10 +234,10 @@ impl OfferRules {
         let again = self.offered.as_deref() == Some(hash);
         let excused = asked.is_some_and(|asked| self.delivered.is_none_or(|at| asked < at));
         if again && !excused {
-            return Err(format!("config {hash:?} offered again (S-RC-03)"));
+            return Err(format!("{} {hash:?} offered again (S-RC-03, S-CS-07)", self.what));
         }
         if !again {
-            *self = Self { offered: Some(hash.to_vec()), delivered: None };
+            *self = Self { offered: Some(hash.to_vec()), ..Self::of(self.what) };
         }
         Ok(())
     }

@@ -4,7 +4,9 @@
 //! `OPAMP_SIM_SEEDS=N` runs seeds 0..N (1,500 by default); `OPAMP_SIM_SEED=S` runs one and prints what happens.
 
 mod agent;
+mod backoff;
 mod check;
+mod parts;
 mod random;
 mod server;
 mod world;

@@ -9,18 +9,18 @@ use opamp::{
     protocol::{
         client::Link,
         report::{Part, Parts},
-        server::{AgentView, Desired, KnownComponents, Session, bad_request, unavailable},
+        server::{AgentView, Desired, KnownComponents, Received, Session, bad_request, unavailable},
     },
     wire::{
         InstanceUid, ServerCaps,
         proto::{
             AgentConfigMap, AgentConfigObject, AgentRemoteConfig, AgentToServer, ComponentDetails,
-            ServerToAgent,
+            ConnectionSettingsOffers, CustomMessage, OpAmpConnectionSettings, ServerToAgent,
         },
     },
 };
 
-use super::check::OfferRules;
+use super::{agent::CUSTOM, check::OfferRules};
 
 /// Maps by hash, as a server keeps them for all its agents.
 #[derive(Default)]
@@ -44,6 +44,7 @@ struct Live {
     connection: u64,
     session: Session,
     rules: OfferRules,
+    settings_rules: OfferRules,
     greeted: bool,
 }
 
@@ -55,10 +56,23 @@ pub(crate) struct Server {
     stored: Option<AgentView>,
     live: Option<Live>,
     pub(crate) wanted: Option<AgentRemoteConfig>,
+    pub(crate) settings: Option<ConnectionSettingsOffers>,
     pub(crate) new_uid: Option<InstanceUid>,
+    /// Its custom capabilities.
+    pub(crate) custom: Vec<String>,
+    custom_sent: u8,
+    /// What the agent asked for in the last message, and the number in its custom message.
+    pub(crate) heard: Received,
     catalogue: Catalogue,
     /// The harness's own fault: the next answer offers the config, needed or not.
     pub(crate) repeat_offer: bool,
+}
+
+impl Live {
+    fn contradicted(&mut self) {
+        self.rules.contradicted();
+        self.settings_rules.contradicted();
+    }
 }
 
 impl Server {
@@ -71,7 +85,11 @@ impl Server {
             stored: None,
             live: None,
             wanted: None,
+            settings: None,
             new_uid: None,
+            custom: Vec::new(),
+            custom_sent: 0,
+            heard: Received::default(),
             catalogue: Catalogue::default(),
             repeat_offer: false,
         }
@@ -82,6 +100,24 @@ impl Server {
         let config = AgentConfigMap { config_map: [(String::new(), body)].into() };
         let config_hash = number.to_be_bytes().to_vec();
         self.wanted = Some(AgentRemoteConfig { config: Some(config), config_hash });
+    }
+
+    pub(crate) fn want_settings(&mut self, number: u64) {
+        let hash = number.to_be_bytes().to_vec();
+        let opamp = Some(OpAmpConnectionSettings::default());
+        self.settings = Some(ConnectionSettingsOffers { hash, opamp, ..Default::default() });
+    }
+
+    /// A number in a message, larger than any before, if the agent takes such messages.
+    pub(crate) fn says_custom(&mut self) -> Option<(u64, ServerToAgent)> {
+        let (Some(live), Some(view), Link::WebSocket) = (&mut self.live, &self.view, self.link) else {
+            return None;
+        };
+        let message =
+            CustomMessage { capability: CUSTOM.into(), data: vec![self.custom_sent], ..Default::default() };
+        let message = live.session.custom(view, &self.custom, message).ok()?;
+        self.custom_sent += 1;
+        Some((live.connection, message))
     }
 
     /// Writes what it knows to its store.
@@ -126,7 +162,7 @@ impl Server {
             Mood::Well => {}
             Mood::Refusing => {
                 // The status of an offered config may be in it.
-                self.live.as_mut().into_iter().for_each(|live| live.rules.contradicted());
+                self.live.as_mut().into_iter().for_each(Live::contradicted);
                 // Who refuses a message knows that something is missing.
                 self.view.as_mut().into_iter().for_each(|view| view.sequence_num = None);
                 return Ok(Some(bad_request(&message.instance_uid, "not today")));
@@ -166,15 +202,22 @@ impl Server {
             other => other.insert(Live {
                 connection,
                 session: if link == Link::Http { Session::over_http(caps) } else { Session::new(caps) },
-                rules: OfferRules::default(),
+                rules: OfferRules::of("config"),
+                settings_rules: OfferRules::of("settings"),
                 greeted: false,
             }),
         };
         let Some(view) = &mut self.view else { return Err("no view".into()) };
         let starting = message.sequence_num == 1;
+        let anew = message.agent_description.is_some();
         let received = live.session.receive(view, message);
         if received.changed.has(Part::RemoteConfigStatus) {
             live.rules.contradicted();
+        }
+        // Over plain HTTP an agent that speaks so may have missed the offer.
+        let missed = link == Link::Http && (anew || received.gap);
+        if missed || received.changed.has(Part::ConnectionSettingsStatus) {
+            live.settings_rules.contradicted();
         }
         if let Some(part) = &view.report.available_components
             && !part.components.is_empty()
@@ -183,10 +226,12 @@ impl Server {
         }
         let desired = Desired {
             remote_config: self.wanted.as_ref(),
+            connection_settings: self.settings.as_ref(),
+            custom_capabilities: &self.custom,
             new_instance_uid: self.new_uid,
             components: Some(&self.catalogue),
-            ..Default::default()
         };
+        self.heard = received;
         let mut reply = live.session.reply(view, &desired);
         if std::mem::take(&mut self.repeat_offer) {
             reply.remote_config.clone_from(&self.wanted);
@@ -194,8 +239,13 @@ impl Server {
         if reply.instance_uid != echoed {
             return Err("another uid than the agent's own (S-ID-01)".into());
         }
-        if (reply.capabilities != 0) == std::mem::replace(&mut live.greeted, true) {
+        // Over plain HTTP the first answer may have been lost.
+        let again = std::mem::replace(&mut live.greeted, true);
+        if (reply.capabilities != 0) == again && (reply.capabilities == 0 || link == Link::WebSocket) {
             return Err("capabilities belong in the first answer, only (S-CP-02)".into());
+        }
+        if let Some(settings) = &reply.connection_settings {
+            live.settings_rules.offers(&settings.hash, (link == Link::Http).then_some(sent))?;
         }
         if let Some(config) = &reply.remote_config {
             live.rules.offers(&config.config_hash, (link == Link::Http).then_some(sent))?;
@@ -218,19 +268,30 @@ impl Server {
         }
         let desired = Desired {
             remote_config: self.wanted.as_ref(),
+            connection_settings: self.settings.as_ref(),
+            custom_capabilities: &self.custom,
             new_instance_uid: self.new_uid,
-            ..Default::default()
+            components: None,
         };
         let Some(message) = live.session.push(view, &desired) else { return Ok(None) };
         if let Some(config) = &message.remote_config {
             live.rules.offers(&config.config_hash, None)?;
         }
+        if let Some(settings) = &message.connection_settings {
+            live.settings_rules.offers(&settings.hash, None)?;
+        }
         Ok(Some((live.connection, message)))
     }
 
     /// An offer reached the agent.
-    pub(crate) fn delivered(&mut self, hash: &[u8], now: Duration) {
-        self.live.as_mut().into_iter().for_each(|live| live.rules.delivered(hash, now));
+    pub(crate) fn delivered(&mut self, message: &ServerToAgent, now: Duration) {
+        let Some(live) = &mut self.live else { return };
+        if let Some(config) = &message.remote_config {
+            live.rules.delivered(&config.config_hash, now);
+        }
+        if let Some(settings) = &message.connection_settings {
+            live.settings_rules.delivered(&settings.hash, now);
+        }
     }
 
     /// The parts that this server takes.

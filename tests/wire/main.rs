@@ -1,6 +1,9 @@
 //! The compiled messages against the protocol's table (`proto/opamp-wire.csv`): every message, field,
 //! number, type, enum and value, both ways, with no extras on either side.
 
+mod attrs;
+#[cfg(any(feature = "supervisor", feature = "server"))]
+mod compat;
 mod descriptors;
 mod table;
 

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::Client;
+use super::{Client, Effect, Event};
 use crate::{
     protocol::custom,
     wire::{
@@ -24,7 +24,7 @@ pub(super) struct Asks {
     /// The server's list; nothing heard means that it supports none (B-CU-02).
     pub(super) peer: Vec<String>,
     custom: VecDeque<CustomMessage>,
-    /// A certificate signing request in PEM, and whether it is under way.
+    /// A certificate signing request in PEM, and how far it got.
     csr: Option<(String, Way)>,
     uid: bool,
 }
@@ -32,7 +32,9 @@ pub(super) struct Asks {
 #[derive(Debug, PartialEq, Eq)]
 enum Way {
     Waiting,
-    UnderWay,
+    Sent,
+    /// Something came from the server since. It was no answer to the request, which may take its time.
+    Heard,
 }
 
 /// The server takes no requests for connection settings (C-CR-03).
@@ -53,10 +55,10 @@ impl Client {
         self.server_caps
     }
 
-    /// Sends a custom message, of a capability that both ends advertise (B-CU-06).
+    /// Sends a custom message, of a capability that both ends advertise (B-CU-06): once at most, so one that a
+    /// broken connection took with it is gone. Who needs to know has the peer answer.
     pub fn send_custom(&mut self, message: CustomMessage) -> Result<(), custom::Refused> {
-        let ours = self.report.custom_capabilities.as_ref();
-        custom::check(&message, ours.map_or(&[], |list| &list.capabilities), &self.asks.peer)?;
+        custom::check(&message, self.custom_capabilities(), &self.asks.peer)?;
         if self.asks.custom.len() >= QUEUE {
             return Err(custom::Refused::Full(QUEUE));
         }
@@ -81,7 +83,11 @@ impl Client {
         self.speak = true;
     }
 
-    fn takes_requests(&self) -> bool {
+    pub(super) fn custom_capabilities(&self) -> &[String] {
+        self.report.custom_capabilities.as_ref().map_or(&[], |list| &list.capabilities)
+    }
+
+    const fn takes_requests(&self) -> bool {
         self.server_caps.has(ServerCapabilities::AcceptsConnectionSettingsRequest)
     }
 
@@ -89,6 +95,23 @@ impl Client {
     pub(super) fn has_asks(&self) -> bool {
         let csr = matches!(self.asks.csr, Some((_, Way::Waiting))) && self.takes_requests();
         csr || !self.asks.custom.is_empty()
+    }
+
+    /// Gives up custom messages that waited while one of the ends gave up their capability.
+    pub(super) fn sift(&mut self) {
+        for message in std::mem::take(&mut self.asks.custom) {
+            match custom::check(&message, self.custom_capabilities(), &self.asks.peer) {
+                Ok(()) => self.asks.custom.push_back(message),
+                Err(refused) => self.effects.push_back(Effect::Event(Event::NotSent(refused))),
+            }
+        }
+    }
+
+    /// It is known now what the server can do; a request that it does not take is given up.
+    pub(super) fn give_up_requests(&mut self) {
+        if !self.takes_requests() && self.asks.csr.take().is_some() {
+            self.effects.push_back(Effect::Event(Event::NoRequests(NoRequests)));
+        }
     }
 
     /// Puts what is to be asked into a message: one custom message at a time.
@@ -99,7 +122,7 @@ impl Client {
         if let Some((csr, way @ Way::Waiting)) = &mut asks.csr
             && takes
         {
-            *way = Way::UnderWay;
+            *way = Way::Sent;
             let certificate_request = Some(CertificateRequest { csr: csr.clone().into_bytes() });
             let opamp = Some(OpAmpConnectionSettingsRequest { certificate_request });
             message.connection_settings_request = Some(ConnectionSettingsRequest { opamp });
@@ -109,13 +132,27 @@ impl Client {
         }
     }
 
-    /// A reply came: what was asked has been heard.
+    /// Something came: what was asked has been heard, most likely.
     pub(super) fn asked(&mut self) {
-        self.asks.csr.take_if(|(_, way)| *way == Way::UnderWay);
+        if let Some((_, way @ Way::Sent)) = &mut self.asks.csr {
+            *way = Way::Heard;
+        }
+    }
+
+    /// The request that was made has its answer, or will never have one.
+    pub(super) fn answered(&mut self) {
+        self.asks.csr.take_if(|(_, way)| *way != Way::Waiting);
     }
 
     /// The connection broke before a reply came: it is asked again.
     pub(super) fn ask_again(&mut self) {
+        if let Some((_, way @ Way::Sent)) = &mut self.asks.csr {
+            *way = Way::Waiting;
+        }
+    }
+
+    /// The server says that it missed something, or it is another one.
+    pub(super) fn ask_anew(&mut self) {
         if let Some((_, way)) = &mut self.asks.csr {
             *way = Way::Waiting;
         }

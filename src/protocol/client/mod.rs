@@ -200,7 +200,13 @@ impl Client {
 
     /// The last message was too large to send, or for the server to take: it is not sent again (C-LM-07,
     /// C-LM-13).
-    pub const fn undeliverable(&mut self) {
+    pub fn undeliverable(&mut self) {
+        if self.unconfirmed.is_empty() {
+            self.answered();
+        } else {
+            // It was the parts that made the message large.
+            self.ask_again();
+        }
         self.unconfirmed = Parts::NONE;
         if let Phase::Online { in_flight, .. } = &mut self.phase {
             *in_flight = false;
@@ -309,8 +315,9 @@ impl Client {
             // The next server has said nothing yet (B-CU-02).
             self.asks.peer.clear();
             self.effects.push_back(Effect::Event(Event::CustomCapabilities(CustomCapabilities::default())));
+            self.sift();
         }
-        self.ask_again();
+        self.ask_anew();
         self.dirty = Parts::ALL;
         self.unconfirmed = Parts::NONE;
         self.components_in_full = false;
@@ -336,6 +343,7 @@ impl Client {
         if in_flight && self.link == Link::Http {
             return;
         }
+        self.sift();
         let parts = self.to_report();
         let components = self.components_in_full && self.report.available_components.is_some();
         if parts.is_empty() && !components && !self.speak && !self.has_asks() {

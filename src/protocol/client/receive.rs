@@ -56,6 +56,7 @@ impl Client {
         if flag(ServerToAgentFlags::ReportFullState) {
             self.dirty = Parts::ALL;
             self.speak = true;
+            self.ask_anew();
         }
         if flag(ServerToAgentFlags::ReportAvailableComponents)
             && self.caps.has(AgentCapabilities::ReportsAvailableComponents)
@@ -73,10 +74,17 @@ impl Client {
         }
         if let Some(capabilities) = message.custom_capabilities {
             self.asks.peer.clone_from(&capabilities.capabilities);
+            self.sift();
             self.tell(Event::CustomCapabilities(capabilities));
         }
-        if let Some(custom) = message.custom_message {
-            self.tell(Event::CustomMessage(custom));
+        match message.custom_message {
+            Some(custom) if self.custom_capabilities().contains(&custom.capability) => {
+                self.tell(Event::CustomMessage(custom));
+            }
+            Some(_) => {
+                self.tell(Event::Ignored("its custom message is of a capability that this agent lacks"))
+            }
+            None => {}
         }
     }
 
@@ -92,6 +100,9 @@ impl Client {
     /// Each class of settings belongs to a capability of its own; the classes that this agent does not take are
     /// left out (C-CP-05).
     fn settings_offered(&mut self, offered: &ConnectionSettingsOffers) {
+        if offered.opamp.as_ref().is_some_and(|opamp| opamp.certificate.is_some()) {
+            self.answered();
+        }
         let taken = settings::for_agent(offered, self.caps);
         if settings::is_empty(&taken) && !settings::is_empty(offered) {
             self.tell(Event::Ignored("it offers connection settings that this agent does not accept"));
@@ -106,6 +117,7 @@ impl Client {
         if !caps.is_unspecified() && caps != self.server_caps {
             self.server_caps = caps;
             self.tell(Event::ServerCapabilities(caps));
+            self.give_up_requests();
         }
     }
 
@@ -143,7 +155,7 @@ impl Client {
             self.wait(Retry::Overloaded { after }, now);
         } else {
             self.unconfirmed = Parts::NONE;
-            self.asked();
+            self.answered();
             self.tell(Event::Refused(error));
         }
     }

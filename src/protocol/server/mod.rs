@@ -5,25 +5,27 @@
 //! remembers what was already asked and offered on it. For each message: [`Session::receive`] folds it into
 //! the view; the caller then computes what it wants of the agent, and [`Session::reply`] says it.
 //! [`Session::push`] says it unprompted, when what is wanted changed. [`duplicates`] judges two that use one uid.
+//!
+//! - `offers`: what it says; `errors`: what it says instead
 
 pub mod duplicates;
+mod errors;
+mod offers;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
-use super::{
-    custom,
-    report::{Part, Parts, Report, carried},
-    settings,
-};
+pub use errors::{bad_request, unavailable};
+pub use offers::NotSupported;
+use offers::{Said, named};
+
+use super::report::{Part, Parts, Report, carried};
 use crate::wire::{
     AgentCaps, InstanceUid, ServerCaps,
     proto::{
-        AgentCapabilities, AgentIdentification, AgentRemoteConfig, AgentToServer, CommandType,
-        ComponentDetails, ConnectionSettingsOffers, ConnectionSettingsRequest, CustomCapabilities,
-        CustomMessage, RetryInfo, ServerErrorResponse, ServerErrorResponseType, ServerToAgent,
-        ServerToAgentCommand, ServerToAgentFlags, server_error_response::Details,
+        AgentRemoteConfig, AgentToServer, AgentToServerFlags, ComponentDetails, ConnectionSettingsOffers,
+        ConnectionSettingsRequest, CustomMessage, ServerToAgent, ServerToAgentFlags,
     },
 };
 
@@ -92,11 +94,6 @@ pub struct Received {
     pub connection_settings_request: Option<ConnectionSettingsRequest>,
 }
 
-/// The agent does not accept the command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the agent does not have the capability AcceptsRestartCommand")]
-pub struct NotSupported;
-
 /// What one connection remembers.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -106,31 +103,15 @@ pub struct Session {
     greeted: bool,
     last_sequence_num: Option<u64>,
     state_due: bool,
+    /// An answer may have been lost before the message at hand.
+    missed: bool,
     asked_state: u8,
     asked_components: Said,
     offered: Said,
     offered_settings: Said,
-    /// The custom capabilities that the agent was told of.
-    told_custom: Vec<String>,
-}
-
-/// A hash that was named to the agent, and how often.
-#[derive(Clone, Debug, Default)]
-struct Said {
-    hash: Vec<u8>,
-    times: u8,
-}
-
-impl Said {
-    /// Whether to say it once more; counts it if so.
-    fn again(&mut self, hash: &[u8], attempts: u8) -> bool {
-        if self.hash != hash {
-            *self = Self { hash: hash.to_vec(), times: 0 };
-        }
-        let due = self.times < attempts;
-        self.times += u8::from(due);
-        due
-    }
+    /// The custom capabilities that the agent was told of. `None` if it may have been told others before, and
+    /// should know that there are none any more (B-CU-02).
+    told_custom: Option<Vec<String>>,
 }
 
 /// On a WebSocket what was sent arrives, or the connection ends and so does the session.
@@ -162,12 +143,17 @@ impl Session {
             greeted: false,
             last_sequence_num: None,
             state_due: true,
+            missed: false,
             asked_state: 0,
             asked_components: Said::default(),
             offered: Said::default(),
             offered_settings: Said::default(),
-            told_custom: Vec::new(),
+            told_custom: None,
         }
+    }
+
+    const fn is_polled(&self) -> bool {
+        self.attempts > ATTEMPTS_WEBSOCKET
     }
 
     /// Folds a message into the view.
@@ -189,7 +175,7 @@ impl Session {
             changed,
             gap,
             disconnect: message.agent_disconnect.is_some(),
-            wants_uid: message.flags & 1 != 0,
+            wants_uid: message.flags & AgentToServerFlags::RequestInstanceUid as u64 != 0,
             custom_message: message.custom_message,
             connection_settings_request: message.connection_settings_request,
         }
@@ -212,39 +198,31 @@ impl Session {
             // What was lost may have been the components in full.
             self.asked_components = Said::default();
         }
+        let anew = all.minus(optional()).minus(parts).is_empty();
+        // So speaks an agent that starts or that missed an answer, and it may have been the one with these.
+        self.missed = self.is_polled() && (gap || anew);
+        if self.missed {
+            self.greeted = false;
+            self.told_custom = None;
+        }
         if complete {
             self.asked_state = 0;
         }
-        self.state_due |= gap || complete || self.attempts > ATTEMPTS_WEBSOCKET;
+        self.state_due |= gap || complete || self.is_polled();
         view.sequence_num = (!missing || complete).then_some(sequence_num);
         gap
     }
 
     /// The answer to the message just received. There is always one (S-SQ-04), be it empty (S-SQ-05).
     pub fn reply(&mut self, view: &mut AgentView, desired: &Desired<'_>) -> ServerToAgent {
-        let mut reply = ServerToAgent { instance_uid: view.instance_uid.to_vec(), ..Default::default() };
-        if !self.greeted {
-            reply.capabilities = self.caps.bits();
-            self.greeted = true;
-        }
+        let mut reply = named(view);
+        self.greet(&mut reply);
         self.ask_state_into(&mut reply, view);
         if self.lacks_components(view, desired) {
             reply.flags |= ServerToAgentFlags::ReportAvailableComponents as u64;
         }
         self.offer_into(&mut reply, view, desired);
         reply
-    }
-
-    /// What is to be said unprompted, if anything (S-RC-07). Before the agent spoke there is nothing.
-    pub fn push(&mut self, view: &AgentView, desired: &Desired<'_>) -> Option<ServerToAgent> {
-        if !self.greeted {
-            return None;
-        }
-        let mut message = ServerToAgent { instance_uid: view.instance_uid.to_vec(), ..Default::default() };
-        let nothing = message.clone();
-        self.ask_state_into(&mut message, view);
-        self.offer_into(&mut message, view, desired);
-        (message != nothing).then_some(message)
     }
 
     /// What is known of the agent is not trusted any more, so it is asked for all of it.
@@ -261,94 +239,6 @@ impl Session {
             message.flags |= ServerToAgentFlags::ReportFullState as u64;
         }
     }
-
-    /// What is wanted of the agent and not yet so.
-    fn offer_into(&mut self, message: &mut ServerToAgent, view: &AgentView, desired: &Desired<'_>) {
-        message.remote_config = self.offer(view, desired).cloned();
-        message.connection_settings = self.offer_settings(view, desired);
-        message.agent_identification =
-            desired.new_instance_uid.map(|uid| AgentIdentification { new_instance_uid: uid.to_vec() });
-        if self.told_custom != desired.custom_capabilities {
-            self.told_custom = desired.custom_capabilities.to_vec();
-            message.custom_capabilities = Some(CustomCapabilities { capabilities: self.told_custom.clone() });
-        }
-    }
-
-    /// The restart command, alone in its message (S-CM-01), for an agent that takes it (S-CM-02).
-    pub fn restart(&mut self, view: &AgentView) -> Result<ServerToAgent, NotSupported> {
-        if !view.capabilities.has(AgentCapabilities::AcceptsRestartCommand) {
-            return Err(NotSupported);
-        }
-        let capabilities = if self.greeted { 0 } else { self.caps.bits() };
-        self.greeted = true;
-        Ok(ServerToAgent {
-            instance_uid: view.instance_uid.to_vec(),
-            capabilities,
-            command: Some(ServerToAgentCommand { r#type: CommandType::Restart as i32 }),
-            ..Default::default()
-        })
-    }
-
-    /// The wanted config, if the agent takes one, does not report it already, and was not offered it since.
-    fn offer<'a>(&mut self, view: &AgentView, desired: &Desired<'a>) -> Option<&'a AgentRemoteConfig> {
-        let wanted = desired.remote_config?;
-        let takes = view.capabilities.has(AgentCapabilities::AcceptsRemoteConfig);
-        if !takes || view.reported_config_hash() == Some(&*wanted.config_hash) {
-            return None;
-        }
-        self.offered.again(&wanted.config_hash, self.attempts).then_some(wanted)
-    }
-
-    /// The wanted settings that the agent takes, if it does not report them already and was not offered them since
-    /// (S-CS-06, S-CS-07). An agent that reports no status is offered them once in each session.
-    fn offer_settings(
-        &mut self,
-        view: &AgentView,
-        desired: &Desired<'_>,
-    ) -> Option<ConnectionSettingsOffers> {
-        let wanted = desired.connection_settings?;
-        let taken = settings::for_agent(wanted, view.capabilities);
-        let reported = view.report.connection_settings_status.as_ref();
-        let known = reported.is_some_and(|status| status.last_connection_settings_hash == wanted.hash);
-        if known || settings::is_empty(&taken) {
-            return None;
-        }
-        self.offered_settings.again(&wanted.hash, self.attempts).then_some(taken)
-    }
-
-    /// A custom message for the agent, of a capability that both ends advertise (B-CU-06).
-    pub fn custom(
-        &self,
-        view: &AgentView,
-        ours: &[String],
-        message: CustomMessage,
-    ) -> Result<ServerToAgent, custom::Refused> {
-        let theirs = view.report.custom_capabilities.as_ref();
-        custom::check(&message, ours, theirs.map_or(&[], |list| &list.capabilities))?;
-        Ok(ServerToAgent {
-            instance_uid: view.instance_uid.to_vec(),
-            custom_message: Some(message),
-            ..Default::default()
-        })
-    }
-
-    /// Whether the map behind the reported hash is known neither from this agent nor from another.
-    fn lacks_components(&mut self, view: &mut AgentView, desired: &Desired<'_>) -> bool {
-        if !view.capabilities.has(AgentCapabilities::ReportsAvailableComponents) {
-            return false;
-        }
-        let Some(reported) = &mut view.report.available_components else { return false };
-        if !reported.components.is_empty() {
-            // Should the agent come back to the set that was asked for, it is asked again.
-            self.asked_components = Said::default();
-            return false;
-        }
-        if let Some(known) = desired.components.and_then(|store| store.by_hash(&reported.hash)) {
-            reported.components = known;
-            return false;
-        }
-        self.asked_components.again(&reported.hash, self.attempts)
-    }
 }
 
 /// Parts that an agent may have nothing to say about yet.
@@ -364,26 +254,4 @@ fn optional() -> Parts {
         parts.insert(part);
     }
     parts
-}
-
-/// An answer to a message that could not be processed (S-TH-04, S-TH-05); nothing else goes with it (S-HL-03).
-#[must_use]
-pub fn bad_request(instance_uid: &[u8], why: impl Into<String>) -> ServerToAgent {
-    error(instance_uid, ServerErrorResponseType::BadRequest, why.into(), None)
-}
-
-/// An answer that asks the agent to come back later (S-TH-01).
-#[must_use]
-pub fn unavailable(instance_uid: &[u8], why: impl Into<String>, after: std::time::Duration) -> ServerToAgent {
-    let nanoseconds = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
-    let details = Details::RetryInfo(RetryInfo { retry_after_nanoseconds: nanoseconds });
-    error(instance_uid, ServerErrorResponseType::Unavailable, why.into(), Some(details))
-}
-
-fn error(uid: &[u8], kind: ServerErrorResponseType, why: String, details: Option<Details>) -> ServerToAgent {
-    ServerToAgent {
-        instance_uid: uid.to_vec(),
-        error_response: Some(ServerErrorResponse { r#type: kind as i32, error_message: why, details }),
-        ..Default::default()
-    }
 }

@@ -1,11 +1,14 @@
 //! The server's rules, one test per group of conformance ids.
 
+mod settings;
+
 use std::time::Duration;
 
 use super::*;
 use crate::wire::proto::{
-    AgentConfigMap, AgentDescription, AgentDisconnect, AvailableComponents, ComponentHealth, EffectiveConfig,
-    RemoteConfigStatus, RemoteConfigStatuses, ServerCapabilities,
+    AgentCapabilities, AgentConfigMap, AgentDescription, AgentDisconnect, AvailableComponents,
+    ComponentHealth, EffectiveConfig, RemoteConfigStatus, RemoteConfigStatuses, ServerCapabilities,
+    ServerErrorResponseType, server_error_response::Details,
 };
 
 const UID: InstanceUid = InstanceUid::from_bytes([7; 16]);
@@ -17,6 +20,7 @@ fn server_capabilities() -> ServerCaps {
         ServerCapabilities::AcceptsStatus,
         ServerCapabilities::OffersRemoteConfig,
         ServerCapabilities::AcceptsEffectiveConfig,
+        ServerCapabilities::OffersConnectionSettings,
     ])
 }
 

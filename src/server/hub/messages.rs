@@ -97,7 +97,7 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
-    pub(super) fn next(&mut self, agent: &Agent, link: &Link) -> Option<ServerToAgent> {
+    pub(super) fn next(&mut self, agent: &Agent, link: &mut Link) -> Option<ServerToAgent> {
         let uid = agent.view.instance_uid;
         loop {
             let (message, late) = self.messages.next(uid, Timestamp::now());

@@ -1,5 +1,6 @@
 //! The network, the clock and the mischief between one agent and one server.
 
+mod asks;
 mod steps;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -70,6 +71,7 @@ impl Options {
             AgentCapabilities::ReportsPackageStatuses,
             AgentCapabilities::ReportsAvailableComponents,
             AgentCapabilities::ReportsConnectionSettingsStatus,
+            AgentCapabilities::AcceptsOpAmpConnectionSettings,
         ] {
             agent_caps = if random.percent(80) { agent_caps.with(bit) } else { agent_caps };
         }
@@ -79,6 +81,7 @@ impl Options {
             ServerCapabilities::AcceptsEffectiveConfig,
             ServerCapabilities::AcceptsPackagesStatus,
             ServerCapabilities::OffersConnectionSettings,
+            ServerCapabilities::AcceptsConnectionSettingsRequest,
         ] {
             server_caps = if random.percent(80) { server_caps.with(bit) } else { server_caps };
         }
@@ -129,6 +132,8 @@ pub(crate) struct World {
     server: Server,
     connection: Connection,
     counts: Counts,
+    /// The number in the last custom message that the server heard.
+    custom_heard: u64,
     talkative: bool,
 }
 
@@ -144,6 +149,7 @@ impl World {
             server: Server::new(options.server_caps, options.link),
             connection: Connection::default(),
             counts: Counts::default(),
+            custom_heard: 0,
             talkative: std::env::var_os("OPAMP_SIM_SEED").is_some(),
             options: options.clone(),
         }
@@ -233,7 +239,7 @@ impl World {
                     self.counts.new_uids += 1;
                     self.agent.uid = uid;
                 }
-                Effect::Event(_) => {}
+                Effect::Event(event) => self.agent_is_told(&event)?,
             }
         }
         Ok(())
@@ -242,6 +248,7 @@ impl World {
     fn perform_pushes(&mut self) -> Result<(), String> {
         if let Some((connection, message)) = self.server.pushes()? {
             self.counts.offers += u64::from(message.remote_config.is_some());
+            self.counts.settings += u64::from(message.connection_settings.is_some());
             self.down(connection, None, message);
         }
         Ok(())

@@ -41,6 +41,8 @@ impl World {
         let Some(reply) = self.server.hears(connection, message, sent, mood)? else { return Ok(()) };
         self.say(|| format!("server answers #{id} {reply:?}"));
         self.counts.offers += u64::from(reply.remote_config.is_some());
+        self.counts.settings += u64::from(reply.connection_settings.is_some());
+        self.server_heard()?;
         self.counts.refusals += u64::from(reply.error_response.is_some());
         self.counts.full_states += reply.flags & ServerToAgentFlags::ReportFullState as u64;
         self.down(connection, Some(id), reply);
@@ -55,9 +57,7 @@ impl World {
         }
         self.connection.exchange = None;
         self.agent.rules.hears(answers, &message, client.instance_uid());
-        if let Some(config) = &message.remote_config {
-            self.server.delivered(&config.config_hash, self.now);
-        }
+        self.server.delivered(&message, self.now);
         client.received(message, self.now);
     }
 
@@ -75,7 +75,8 @@ impl World {
         if self.calm() {
             return;
         }
-        match self.random.below(24) {
+        match self.random.below(30) {
+            24.. => self.asking(),
             0..=5 | 16.. => {
                 for _ in 0..=self.random.below(3) {
                     let parts = Part::ALL;
@@ -182,6 +183,7 @@ impl World {
         {
             return Err("the server does not know the agent's components in full (S-AC-01)".into());
         }
+        self.check_asks(client)?;
         let status = client.report().remote_config_status.as_ref();
         let hash = status.map(|status| &status.last_remote_config_hash);
         match &self.server.wanted {

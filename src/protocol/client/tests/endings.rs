@@ -98,7 +98,7 @@ fn c_ad_01_without_a_connection_there_is_nobody_to_say_goodbye_to() {
 }
 
 #[test]
-fn c_ad_01_another_server_is_told_everything_and_the_one_before_goodbye() {
+fn c_ad_01_c_ws_05_c_ht_10_another_server_is_told_everything_and_the_one_before_goodbye() {
     let mut client = online(Link::WebSocket);
     client.set_health(healthy(false));
     client.redirect(Link::Http, at(1));
@@ -128,4 +128,103 @@ fn while_dialling_or_waiting_another_server_is_dialled_at_once() {
     client.shutdown(at(2));
     client.redirect(Link::WebSocket, at(3));
     assert!(client.is_stopped());
+}
+
+#[test]
+fn c_th_07_a_wait_that_the_server_asked_for_is_for_the_next_attempt_only() {
+    for link in [Link::WebSocket, Link::Http] {
+        let mut client = online(link);
+        client.disconnected(Retry::Overloaded { after: Some(at(100)) }, at(1));
+        let until = client.poll_timeout().unwrap();
+        assert!(until >= at(101));
+        dial(&mut client, until);
+        assert_eq!(sent(&mut client, until).len(), 1, "then it speaks at once");
+        client.received(reply(), until);
+        assert_eq!(client.poll_timeout(), Some(until + DEFAULT_HEARTBEAT), "and beats as before");
+        client.disconnected(Retry::Lost, until);
+        assert!(client.poll_timeout().unwrap() <= until + at(5), "another loss is a loss like any");
+    }
+}
+
+#[test]
+fn c_hb_10_c_th_03_while_it_waits_nothing_is_said_whatever_changes() {
+    for link in [Link::WebSocket, Link::Http] {
+        let mut client = online(link);
+        client.disconnected(Retry::Overloaded { after: Some(at(100)) }, at(1));
+        client.set_health(healthy(false));
+        client.handle_timeout(at(99));
+        assert_eq!(effects(&mut client, at(99)), [], "three heartbeats would have been due");
+    }
+}
+
+#[test]
+fn c_th_09_a_refusal_is_no_sign_of_being_taken() {
+    let mut client = client_with(Link::WebSocket, capabilities());
+    dial(&mut client, at(0));
+    assert_eq!(sent(&mut client, at(0)).len(), 1);
+    client.received(error(ServerErrorResponseType::BadRequest, None), at(0));
+    assert!(matches!(*events(&mut client, at(0)), [Event::Refused(_)]));
+    client.received(reply(), at(1));
+    assert_eq!(events(&mut client, at(1)), [Event::Synced]);
+}
+
+#[test]
+fn c_th_10_a_kind_of_error_that_nobody_knows_is_as_one_of_kind_unknown() {
+    let mut client = online(Link::WebSocket);
+    client.set_health(healthy(false));
+    assert_eq!(sent(&mut client, at(1)).len(), 1);
+    let strange = ServerErrorResponse { r#type: 77, ..Default::default() };
+    client.received(ServerToAgent { error_response: Some(strange.clone()), ..reply() }, at(1));
+    assert_eq!(effects(&mut client, at(1)), [Effect::Event(Event::Refused(strange))]);
+    assert!(client.is_online());
+}
+
+#[test]
+fn c_th_09_nothing_else_of_a_refusal_is_done() {
+    let mut client = online(Link::WebSocket);
+    let flags = ServerToAgentFlags::ReportFullState as u64;
+    let refusal = error(ServerErrorResponseType::BadRequest, None);
+    let mixed = ServerToAgent { flags, remote_config: Some(AgentRemoteConfig::default()), ..refusal };
+    client.received(mixed, at(1));
+    assert!(matches!(*effects(&mut client, at(1)), [Effect::Event(Event::Refused(_))]));
+}
+
+#[test]
+fn c_th_04_c_hb_04_times_beyond_all_bounds_stop_nothing() {
+    let mut client = online(Link::WebSocket);
+    client.set_health(healthy(false));
+    assert_eq!(sent(&mut client, at(1)).len(), 1);
+    client.set_heartbeat(Duration::MAX);
+    assert!(client.poll_timeout() > Some(at(1_000_000)));
+    client.handle_timeout(at(1_000_000));
+    assert_eq!(effects(&mut client, at(1_000_000)), []);
+    client.set_heartbeat(at(10));
+    assert!(client.poll_timeout().is_some());
+    client.received(error(ServerErrorResponseType::Unavailable, Some(Duration::from_nanos(u64::MAX))), at(1));
+    assert!(client.poll_timeout().unwrap() <= at(1 + 3600 + 720));
+}
+
+#[test]
+fn what_is_heard_without_a_connection_is_nothing() {
+    let mut client = client_with(Link::WebSocket, capabilities());
+    let flags = ServerToAgentFlags::ReportFullState as u64;
+    client.received(ServerToAgent { flags, ..reply() }, at(0));
+    assert_eq!(effects(&mut client, at(0)), []);
+    client.disconnected(Retry::Lost, at(0));
+    assert_eq!(client.poll_timeout(), Some(at(0)), "it dials at once, as before");
+    client.connected(at(0));
+    assert!(!client.is_online(), "nobody dialled");
+}
+
+#[test]
+fn c_ht_10_a_goodbye_that_waited_for_a_lost_response_is_given_up() {
+    let mut client = online(Link::Http);
+    client.set_health(healthy(false));
+    assert_eq!(sent(&mut client, at(1)).len(), 1);
+    client.shutdown(at(1));
+    assert_eq!((client.poll_timeout(), client.is_stopped(), client.is_online()), (None, false, false));
+    client.shutdown(at(2));
+    client.disconnected(Retry::Unanswered, at(3));
+    assert!(client.is_stopped());
+    assert_eq!(effects(&mut client, at(3)), []);
 }
