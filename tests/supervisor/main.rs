@@ -15,6 +15,7 @@ mod exhaustion;
 mod fence;
 mod harness;
 mod healthcheck;
+mod identity;
 mod ladder;
 mod lifecycle;
 mod local_files;

@@ -180,7 +180,9 @@ impl Driver {
                 self.parts.state.instance_uid = uid;
                 self.save_or_later();
                 self.describe();
+                // Both were composed for the uid before.
                 self.current = None;
+                self.candidate = None;
                 self.tell(Input::Restart);
             }
             Event::Refused(error) => {
