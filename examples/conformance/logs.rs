@@ -56,11 +56,13 @@ enum Test {
 }
 
 impl Test {
-    /// What may carry ids: a Rust test's own name, not the modules it is in.
+    /// What may carry ids: a test's own name, not the modules or tests that it is in.
     fn name(&self) -> &str {
         match self {
             Self::Rust { path, .. } => path.rsplit("::").next().unwrap_or(path),
-            Self::Go(name) | Self::Node(name) => name,
+            // A parent is a test of its own.
+            Self::Go(name) => name.rsplit('/').next().unwrap_or(name),
+            Self::Node(name) => name,
         }
     }
 

@@ -94,4 +94,6 @@ fn a_failure_in_any_log_outweighs_a_success_in_another() {
 fn a_module_or_a_parent_proves_nothing_by_its_name() {
     let log = "     Running tests/x.rs (y)\ntest c_sq_01::words ... ok\n";
     assert_eq!(proven(&[log]), [""; 0]);
+    let log = "--- FAIL: Test_C_SQ_01 (0.01s)\n    --- PASS: Test_C_SQ_01/http (0.00s)\n";
+    assert_eq!(proven(&[log]), [""; 0]);
 }

@@ -252,6 +252,14 @@ mod tests {
     }
 
     #[test]
+    fn s_tc_02_agents_are_expected_at_port_4320() {
+        let address = |settings: Settings| settings.options().unwrap().opamp.address;
+        assert!(address(Settings::default()).ends_with(":4320"));
+        let other = Settings { opamp_listen: Some("127.0.0.1:1".to_owned()), ..Default::default() };
+        assert_eq!(address(other), "127.0.0.1:1");
+    }
+
+    #[test]
     fn an_unknown_key_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("server.yaml");

@@ -2,9 +2,16 @@ package interop
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/csv"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -66,6 +73,28 @@ func TestBalancerCutsSilentHTTPConnectionsAndAgentsPollOn(t *testing.T) {
 	server.neededNoFullState(t)
 }
 
+func TestBalancerThatPassesTLSOnCutsSilentLinksAndAgentsComeBack(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{"wss", "https"} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			cert, key := selfSigned(t, dir)
+			server := startOurServerWith(t, "--opamp-tls-cert", cert, "--opamp-tls-key", key, "--agent-auth", "none")
+			balancer := startBalancerWith(t, "tcp.cfg", "2s", server.opamp)
+			startOurSupervisorWith(t, dir, fmt.Sprintf("endpoint: %q, tls: {ca_file: %q}",
+				scheme+"://"+balancer.address+"/v1/opamp", cert), "")
+			agent := server.onlyAgent(t)
+			until(t, soon, "it is healthy", func() error { return agent.shows("status/componentHealth/healthy", true) })
+			balancer.sees(t, 3)
+			agent.give(t, "good", pipeline(freeAddress(t), "debug/interop"))
+			until(t, patient, "APPLIED", func() error { return agent.answered("APPLIED") })
+			server.hasOne(t, agent)
+			server.neededNoFullState(t)
+		})
+	}
+}
+
 func TestBalancerAndAnotherAgentsLibrary(t *testing.T) {
 	t.Parallel()
 	server := startOurServer(t)
@@ -104,17 +133,48 @@ func TestBalancerWithoutAServerAndAgentsComeBackOnceThereIsOne(t *testing.T) {
 	server.neededNoFullState(t)
 }
 
+// selfSigned makes a certificate for this host and its key, and names their files.
+func selfSigned(t *testing.T, dir string) (string, string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
+		Subject: pkix.Name{CommonName: "interop"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, kind string, bytes []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: bytes}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	return write("cert.pem", "CERTIFICATE", cert), write("key.pem", "PRIVATE KEY", private)
+}
+
 // balancer is a running haproxy.
 type balancer struct {
 	address, stats string
 }
 
+// startBalancer runs haproxy for HTTP before a server, cutting what is silent for two seconds: far less than any
+// agent's heartbeat.
 func startBalancer(t *testing.T, server string) balancer {
 	t.Helper()
-	return startBalancerWith(t, "haproxy.cfg", server)
+	return startBalancerWith(t, "http.cfg", "2s", server)
 }
 
-func startBalancerWith(t *testing.T, config, server string) balancer {
+func startBalancerWith(t *testing.T, config, silence, server string) balancer {
 	t.Helper()
 	// A socket's path may have a hundred characters only.
 	dir, err := os.MkdirTemp("", "balancer")
@@ -124,7 +184,7 @@ func startBalancerWith(t *testing.T, config, server string) balancer {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	b := balancer{address: freeAddress(t), stats: filepath.Join(dir, "stats")}
 	start(t, filepath.Join(dir, "log"), "env", "BALANCER_LISTEN="+b.address, "BALANCER_STATS="+b.stats,
-		"BALANCER_SERVER="+server, "haproxy", "-db", "-f", filepath.Join("balancer", config))
+		"BALANCER_SILENCE="+silence, "BALANCER_SERVER="+server, "haproxy", "-db", "-f", filepath.Join("balancer", config))
 	until(t, soon, "haproxy is there", func() error {
 		_, err := b.total()
 		return err

@@ -77,11 +77,23 @@ type agent struct {
 	uid        string
 	components *protobufs.AvailableComponents
 	restarts   chan struct{}
+	// What it can do; what it cannot is not told.
+	capabilities protobufs.AgentCapabilities
+	offers       offers
 
 	mutex     sync.Mutex
 	effective map[string]*protobufs.AgentConfigFile
 	problems  []string
 }
+
+const all = protobufs.AgentCapabilities_AgentCapabilities_ReportsStatus |
+	protobufs.AgentCapabilities_AgentCapabilities_AcceptsRemoteConfig |
+	protobufs.AgentCapabilities_AgentCapabilities_ReportsRemoteConfig |
+	protobufs.AgentCapabilities_AgentCapabilities_ReportsEffectiveConfig |
+	protobufs.AgentCapabilities_AgentCapabilities_ReportsHealth |
+	protobufs.AgentCapabilities_AgentCapabilities_ReportsHeartbeat |
+	protobufs.AgentCapabilities_AgentCapabilities_ReportsAvailableComponents |
+	protobufs.AgentCapabilities_AgentCapabilities_AcceptsRestartCommand
 
 func newAgent(t *testing.T, library client.OpAMPClient) *agent {
 	id, err := uuid.NewV7()
@@ -89,22 +101,20 @@ func newAgent(t *testing.T, library client.OpAMPClient) *agent {
 		t.Fatal(err)
 	}
 	hash := sha256.Sum256([]byte("components"))
-	return &agent{t: t, client: library, id: id, uid: id.String(), restarts: make(chan struct{}, 4),
-		components: &protobufs.AvailableComponents{Hash: hash[:], Components: map[string]*protobufs.ComponentDetails{
+	made := &agent{t: t, client: library, id: id, uid: id.String(), restarts: make(chan struct{}, 4),
+		capabilities: all, components: &protobufs.AvailableComponents{Hash: hash[:], Components: map[string]*protobufs.ComponentDetails{
 			"receivers": {SubComponentMap: map[string]*protobufs.ComponentDetails{
 				"otlp": {Metadata: []*protobufs.KeyValue{text("code.namespace", "example.com/otlp v1")}}}}}}}
+	made.offers.agent = made
+	return made
+}
+
+func (a *agent) can(capability protobufs.AgentCapabilities) bool {
+	return a.capabilities&capability != 0
 }
 
 func (a *agent) start(url string) {
 	a.t.Helper()
-	capabilities := protobufs.AgentCapabilities_AgentCapabilities_ReportsStatus |
-		protobufs.AgentCapabilities_AgentCapabilities_AcceptsRemoteConfig |
-		protobufs.AgentCapabilities_AgentCapabilities_ReportsRemoteConfig |
-		protobufs.AgentCapabilities_AgentCapabilities_ReportsEffectiveConfig |
-		protobufs.AgentCapabilities_AgentCapabilities_ReportsHealth |
-		protobufs.AgentCapabilities_AgentCapabilities_ReportsHeartbeat |
-		protobufs.AgentCapabilities_AgentCapabilities_ReportsAvailableComponents |
-		protobufs.AgentCapabilities_AgentCapabilities_AcceptsRestartCommand
 	now := uint64(time.Now().UnixNano())
 	health := &protobufs.ComponentHealth{Healthy: true, StartTimeUnixNano: now, StatusTimeUnixNano: now,
 		Status: "StatusOK", ComponentHealthMap: map[string]*protobufs.ComponentHealth{
@@ -114,19 +124,25 @@ func (a *agent) start(url string) {
 		NonIdentifyingAttributes: []*protobufs.KeyValue{text("os.type", "linux")}}
 	interval := 200 * time.Millisecond
 	a.must(a.client.SetAgentDescription(description))
-	a.must(a.client.SetHealth(health))
-	a.must(a.client.SetAvailableComponents(a.components))
+	if a.can(protobufs.AgentCapabilities_AgentCapabilities_ReportsHealth) {
+		a.must(a.client.SetHealth(health))
+	}
+	if a.can(protobufs.AgentCapabilities_AgentCapabilities_ReportsAvailableComponents) {
+		a.must(a.client.SetAvailableComponents(a.components))
+	}
 	// Last: the library wants to have been told what the capabilities promise.
-	a.must(a.client.SetCapabilities(&capabilities))
+	a.must(a.client.SetCapabilities(&a.capabilities))
 	a.must(a.client.Start(context.Background(), types.StartSettings{
 		OpAMPServerURL:    url,
 		InstanceUid:       types.InstanceUid(a.id),
 		HeartbeatInterval: &interval,
 		Callbacks: types.Callbacks{
-			OnConnectFailed:    func(_ context.Context, err error) { a.problem("connect: " + err.Error()) },
-			OnError:            func(_ context.Context, err *protobufs.ServerErrorResponse) { a.problem("server: " + err.String()) },
-			OnMessage:          a.message,
-			GetEffectiveConfig: func(context.Context) (*protobufs.EffectiveConfig, error) { return a.config(), nil },
+			OnConnectFailed:           func(_ context.Context, err error) { a.problem("connect: " + err.Error()) },
+			OnError:                   func(_ context.Context, err *protobufs.ServerErrorResponse) { a.problem("server: " + err.String()) },
+			OnMessage:                 a.message,
+			OnOpampConnectionSettings: a.offers.forOpamp,
+			OnConnectionSettings:      a.offers.forOthers,
+			GetEffectiveConfig:        func(context.Context) (*protobufs.EffectiveConfig, error) { return a.config(), nil },
 			OnCommand: func(_ context.Context, command *protobufs.ServerToAgentCommand) error {
 				if command.Type == protobufs.CommandType_CommandType_Restart {
 					a.restarts <- struct{}{}
@@ -140,6 +156,10 @@ func (a *agent) start(url string) {
 func (a *agent) message(ctx context.Context, message *types.MessageData) {
 	offer := message.RemoteConfig
 	if offer == nil {
+		return
+	}
+	if !a.can(protobufs.AgentCapabilities_AgentCapabilities_AcceptsRemoteConfig) {
+		a.problem("it was offered a config that it does not take")
 		return
 	}
 	status := &protobufs.RemoteConfigStatus{LastRemoteConfigHash: offer.ConfigHash,

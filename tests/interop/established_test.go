@@ -43,6 +43,12 @@ func establishedIsManaged(t *testing.T, scheme, transport string) {
 		t.Fatal(err)
 	}
 
+	// It never says what came of settings: it is told once, goes where it is told to, and is not told again.
+	balancer := startBalancerWith(t, "tcp.cfg", "1h", server.opamp)
+	agent.wantSettings(t, object{"opamp": object{"destinationEndpoint": scheme + "://" + balancer.address + "/v1/opamp",
+		"heartbeatIntervalSeconds": 2}})
+	balancer.sees(t, 1)
+
 	otlp := freeAddress(t)
 	agent.give(t, "good", pipeline(otlp, "debug/interop"))
 	until(t, planned, "APPLIED for the good config", func() error { return agent.answered("APPLIED") })
@@ -67,6 +73,13 @@ func establishedIsManaged(t *testing.T, scheme, transport string) {
 		return agent.shows("status/componentHealth/healthy", true)
 	})
 	t.Logf("Collectors: %d at first, %d until the restart", first, second)
+
+	if err := agent.shows("status/connectionSettingsState", "Unreported"); err != nil {
+		t.Fatal(err)
+	}
+	if found := balancer.sessions(t); scheme == "ws" && found != 1 {
+		t.Fatalf("it has come %d times by its new way", found)
+	}
 
 	if err := supervisor.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

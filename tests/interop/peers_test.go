@@ -119,19 +119,26 @@ func (o object) expect(path string, wanted any) error {
 // ourServer is a running opamp-server with its REST API.
 type ourServer struct {
 	opamp, api, token, dir string
+	flags                  []string
 	process                *exec.Cmd
 }
 
 func startOurServer(t *testing.T) ourServer {
 	t.Helper()
-	return startAgain(t, ourServer{opamp: freeAddress(t), api: freeAddress(t), dir: t.TempDir()})
+	return startOurServerWith(t)
+}
+
+func startOurServerWith(t *testing.T, flags ...string) ourServer {
+	t.Helper()
+	return startAgain(t, ourServer{opamp: freeAddress(t), api: freeAddress(t), dir: t.TempDir(), flags: flags})
 }
 
 // startAgain starts a server on the addresses and the data of one before, or of none.
 func startAgain(t *testing.T, server ourServer) ourServer {
 	t.Helper()
-	server.process = start(t, filepath.Join(server.dir, "server.log"), executable(t, "OPAMP_SERVER"),
-		"--opamp-listen", server.opamp, "--api-listen", server.api, "--data-dir", filepath.Join(server.dir, "data"))
+	flags := append([]string{"--opamp-listen", server.opamp, "--api-listen", server.api,
+		"--data-dir", filepath.Join(server.dir, "data")}, server.flags...)
+	server.process = start(t, filepath.Join(server.dir, "server.log"), executable(t, "OPAMP_SERVER"), flags...)
 	until(t, soon, "opamp-server is ready", func() error {
 		answer, err := http.Get("http://" + server.api + "/readyz")
 		if err != nil {

@@ -109,15 +109,21 @@ func pipeline(otlp, exporter string) string {
 
 func startOurSupervisor(t *testing.T, dir, endpoint string) *exec.Cmd {
 	t.Helper()
+	return startOurSupervisorWith(t, dir, fmt.Sprintf("endpoint: %q", endpoint), "")
+}
+
+// startOurSupervisorWith takes what is in the section server, and capabilities beyond the usual.
+func startOurSupervisorWith(t *testing.T, dir, server, capabilities string) *exec.Cmd {
+	t.Helper()
 	// Port 8888, where a Collector shows its own metrics unless told otherwise, may be another's.
 	base := filepath.Join(dir, "base.yaml")
 	config := filepath.Join(dir, "supervisor.yaml")
 	for path, text := range map[string]string{
 		base: "service: {telemetry: {metrics: {level: none}}}\n",
-		config: fmt.Sprintf("server: {endpoint: %q}\ncapabilities: {accepts_remote_config: true, "+
-			"accepts_restart_command: true, reports_available_components: true}\n"+
+		config: fmt.Sprintf("server: {%s}\ncapabilities: {accepts_remote_config: true, "+
+			"accepts_restart_command: true, reports_available_components: true%s}\n"+
 			"agent: {executable: %q, config_files: [%q]}\nstorage: {directory: %q}\n",
-			endpoint, executable(t, "OTELCOL"), base, filepath.Join(dir, "storage")),
+			server, capabilities, executable(t, "OTELCOL"), base, filepath.Join(dir, "storage")),
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -162,7 +168,8 @@ func findCollector(parent int) (int, error) {
 // libraryServer is opamp-go's server with the least that a server must do: it keeps what the agent said last, asks
 // for what it has missed, and offers what it was told to.
 type libraryServer struct {
-	address string
+	address      string
+	capabilities uint64
 
 	mutex   sync.Mutex
 	last    protobufs.AgentToServer
@@ -176,7 +183,10 @@ type libraryServer struct {
 
 func startLibraryServer(t *testing.T) *libraryServer {
 	t.Helper()
-	s := &libraryServer{address: freeAddress(t)}
+	s := &libraryServer{address: freeAddress(t),
+		capabilities: uint64(protobufs.ServerCapabilities_ServerCapabilities_AcceptsStatus |
+			protobufs.ServerCapabilities_ServerCapabilities_OffersRemoteConfig |
+			protobufs.ServerCapabilities_ServerCapabilities_AcceptsEffectiveConfig)}
 	library := server.New(nil)
 	settings := server.StartSettings{ListenEndpoint: s.address, ListenPath: "/v1/opamp"}
 	settings.Callbacks.OnConnecting = func(*http.Request) types.ConnectionResponse {
@@ -243,10 +253,7 @@ func (s *libraryServer) keep(m *protobufs.AgentToServer) {
 
 // news is what the agent has not been told or has not answered yet.
 func (s *libraryServer) news() *protobufs.ServerToAgent {
-	reply := &protobufs.ServerToAgent{InstanceUid: s.last.InstanceUid,
-		Capabilities: uint64(protobufs.ServerCapabilities_ServerCapabilities_AcceptsStatus |
-			protobufs.ServerCapabilities_ServerCapabilities_OffersRemoteConfig |
-			protobufs.ServerCapabilities_ServerCapabilities_AcceptsEffectiveConfig)}
+	reply := &protobufs.ServerToAgent{InstanceUid: s.last.InstanceUid, Capabilities: s.capabilities}
 	if s.wanted != nil && !bytes.Equal(s.last.RemoteConfigStatus.GetLastRemoteConfigHash(), s.wanted.ConfigHash) {
 		reply.RemoteConfig = s.wanted
 	}
@@ -347,6 +354,27 @@ func (s *libraryServer) runs(component string) func() error {
 		}
 		return fmt.Errorf("its effective config is %v", s.last.EffectiveConfig)
 	}
+}
+
+// holds asks under the server's lock.
+func (s *libraryServer) holds(ask func() error) error {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return ask()
+}
+
+func (s *libraryServer) healthy() error {
+	if !s.last.Health.GetHealthy() {
+		return fmt.Errorf("its health is %v", s.last.Health)
+	}
+	return nil
+}
+
+// forget drops what was told so far, but for who told it.
+func (s *libraryServer) forget() {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.last.Health, s.last.EffectiveConfig, s.last.RemoteConfigStatus = nil, nil, nil
 }
 
 func (s *libraryServer) saidGoodbye() bool {

@@ -269,3 +269,22 @@ async fn s_cs_05_s_ot_04_05_s_ct_02_wrong_settings_are_refused_with_their_place(
         );
     }
 }
+
+/// The established supervisor is such an agent: it connects anew for each offer, and would do so for ever.
+#[tokio::test]
+async fn s_ot_03_an_agent_that_never_answers_is_offered_once_however_often_it_connects() {
+    let bench = Bench::new().await;
+    made(&bench, group("one", 1, &metrics("/v1/metrics"))).await;
+    let mut agent = Identity::new(1);
+    let mut socket = Socket::connect(bench.server.opamp).await;
+    let first = socket.ask(&able(OWN_METRICS, agent.full_report())).await.connection_settings;
+    assert!(first.is_some());
+    for _ in 0..2 {
+        socket = Socket::connect(bench.server.opamp).await;
+        assert_eq!(socket.ask(&able(OWN_METRICS, agent.full_report())).await.connection_settings, None);
+    }
+    let path = format!("{GROUPS}/one");
+    let answer = bench.api("PUT", &path, Some(group("one", 1, &metrics("/other/v1/metrics")))).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(socket.recv().await.connection_settings.is_some(), "others are news");
+}

@@ -1,5 +1,5 @@
-//! What the server is told of the agent, held against the protocol's words: with the real Collector and its opamp
-//! extension.
+//! What the server is told of the agent, held against the protocol's words: above all with the real Collector and its
+//! opamp extension.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use opamp::wire::{
 };
 
 use super::{
-    harness::{Host, Known, Server, config, real_collector},
+    harness::{Host, Known, Server, config, fake_collector, real_collector},
     real::pipeline,
 };
 
@@ -77,16 +77,32 @@ async fn c_hl_01_04_the_root_is_the_whole_agent_and_times_are_unix_nanoseconds()
 }
 
 #[tokio::test]
-async fn c_ec_01_b_rc_03_the_one_config_in_use_is_reported() {
+async fn c_ec_01_c_rc_01_b_rc_03_a_config_is_taken_and_the_one_in_use_reported() {
     with_a_pipeline(|known| {
         let view = known.view.as_ref().unwrap();
-        assert!(view.capabilities.has(AgentCapabilities::ReportsEffectiveConfig));
+        for bit in [AgentCapabilities::AcceptsRemoteConfig, AgentCapabilities::ReportsEffectiveConfig] {
+            assert!(view.capabilities.has(bit), "{bit:?}");
+        }
         let map = view.report.effective_config.as_ref().unwrap().config_map.as_ref().unwrap();
         let objects: Vec<_> = map.config_map.values().collect();
         assert_eq!(objects.len(), 1, "a Collector reads many files and runs one config");
         assert_eq!(objects[0].content_type, "text/yaml");
     })
     .await;
+}
+
+#[tokio::test]
+async fn c_id_03_each_new_agent_makes_a_uid_of_its_own() {
+    let mut uids = Vec::new();
+    for _ in 0..2 {
+        let server = Server::start().await;
+        let host = Host::new(&server.endpoint, &fake_collector()).fake("");
+        let supervisor = host.start();
+        let known = server.until("the agent is there", |known| known.view.is_some()).await;
+        uids.push(known.view.unwrap().instance_uid);
+        assert!(supervisor.stop().await.success());
+    }
+    assert_ne!(uids[0], uids[1]);
 }
 
 fn every_component(tree: &ComponentHealth, ask: &mut impl FnMut(&str, &ComponentHealth)) {

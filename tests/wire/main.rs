@@ -40,7 +40,7 @@ fn differences(table: &Facts, compiled: &Facts) -> Vec<String> {
 }
 
 #[test]
-fn the_compiled_messages_are_those_of_the_table() {
+fn b_tc_02_b_io_04_05_the_compiled_messages_are_those_of_the_table() {
     let table = table::facts(csv());
     let found = differences(&table, &descriptors::facts(&compiled()));
     assert!(found.is_empty(), "{}", found.join("\n"));

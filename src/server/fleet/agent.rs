@@ -80,6 +80,8 @@ pub struct Agent {
     /// The connection settings that are wanted, of those that the agent takes.
     pub settings: Option<Wanted>,
     pub unsettled: Option<Unsettled>,
+    /// The hash of the settings that were sent last, since this server started.
+    pub sent_settings: Vec<u8>,
     /// What the server gave to this agent alone, to connect with.
     pub issued: Option<Issued>,
     /// The URL by which the agent reached this server.
@@ -108,6 +110,7 @@ impl Agent {
             managed: false,
             settings: None,
             unsettled: None,
+            sent_settings: Vec::new(),
             issued: None,
             reached_at: None,
             restart_pending: false,
@@ -237,28 +240,46 @@ impl Agent {
 
     /// The answer to the message that was just received; `custom` are the custom capabilities of this server.
     pub fn reply(&mut self, session: &mut Session, custom: &[String]) -> ServerToAgent {
-        let new_instance_uid = self.new_uid();
+        let (new_instance_uid, told) = (self.new_uid(), self.told_settings());
         let desired = Desired {
             remote_config: self.desired.as_deref(),
-            connection_settings: self.settings.as_ref().map(Wanted::offers),
+            connection_settings: self.settings.as_ref().filter(|_| !told).map(Wanted::offers),
             custom_capabilities: custom,
             new_instance_uid,
             ..Default::default()
         };
-        session.reply(&mut self.view, &desired)
+        let reply = session.reply(&mut self.view, &desired);
+        self.sent(&reply);
+        reply
+    }
+
+    /// Whether the agent was sent the settings that are wanted, and will never say what came of them. It may connect
+    /// anew for each offer, so an offer for each connection would go on for ever.
+    fn told_settings(&self) -> bool {
+        let silent = !self.can(AgentCapabilities::ReportsConnectionSettingsStatus);
+        silent && self.settings.as_ref().is_some_and(|wanted| wanted.offers().hash == self.sent_settings)
+    }
+
+    fn sent(&mut self, message: &ServerToAgent) {
+        if let Some(settings) = &message.connection_settings {
+            self.sent_settings.clone_from(&settings.hash);
+        }
     }
 
     /// What is to be said unprompted.
     #[must_use]
-    pub fn push(&self, session: &mut Session, custom: &[String]) -> Option<ServerToAgent> {
+    pub fn push(&mut self, session: &mut Session, custom: &[String]) -> Option<ServerToAgent> {
+        let (new_instance_uid, told) = (self.new_uid(), self.told_settings());
         let desired = Desired {
             remote_config: self.desired.as_deref(),
-            connection_settings: self.settings.as_ref().map(Wanted::offers),
+            connection_settings: self.settings.as_ref().filter(|_| !told).map(Wanted::offers),
             custom_capabilities: custom,
-            new_instance_uid: self.new_uid(),
+            new_instance_uid,
             ..Default::default()
         };
-        session.push(&self.view, &desired)
+        let message = session.push(&self.view, &desired)?;
+        self.sent(&message);
+        Some(message)
     }
 
     /// Whether a restart is still to be sent: it was asked for, and the agent was not started since.
