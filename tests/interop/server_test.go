@@ -175,6 +175,9 @@ type libraryServer struct {
 	last    protobufs.AgentToServer
 	goodbye bool
 	wanted  *protobufs.AgentRemoteConfig
+	offer   *protobufs.ConnectionSettingsOffers
+	states  []protobufs.ConnectionSettingsStatuses
+	headers http.Header
 	command bool
 	why     string
 	steps   []step
@@ -189,7 +192,10 @@ func startLibraryServer(t *testing.T) *libraryServer {
 			protobufs.ServerCapabilities_ServerCapabilities_AcceptsEffectiveConfig)}
 	library := server.New(nil)
 	settings := server.StartSettings{ListenEndpoint: s.address, ListenPath: "/v1/opamp"}
-	settings.Callbacks.OnConnecting = func(*http.Request) types.ConnectionResponse {
+	settings.Callbacks.OnConnecting = func(request *http.Request) types.ConnectionResponse {
+		s.mutex.Lock()
+		s.headers = request.Header.Clone()
+		s.mutex.Unlock()
 		return types.ConnectionResponse{Accept: true, ConnectionCallbacks: types.ConnectionCallbacks{
 			OnMessage: s.message,
 			OnReadMessageError: func(_ types.Connection, _ int, _ []byte, err error) {
@@ -246,6 +252,10 @@ func (s *libraryServer) keep(m *protobufs.AgentToServer) {
 	if m.RemoteConfigStatus != nil {
 		s.last.RemoteConfigStatus = m.RemoteConfigStatus
 	}
+	if m.ConnectionSettingsStatus != nil {
+		s.last.ConnectionSettingsStatus = m.ConnectionSettingsStatus
+		s.states = append(s.states, m.ConnectionSettingsStatus.Status)
+	}
 	if m.AvailableComponents != nil {
 		s.last.AvailableComponents = m.AvailableComponents
 	}
@@ -256,6 +266,9 @@ func (s *libraryServer) news() *protobufs.ServerToAgent {
 	reply := &protobufs.ServerToAgent{InstanceUid: s.last.InstanceUid, Capabilities: s.capabilities}
 	if s.wanted != nil && !bytes.Equal(s.last.RemoteConfigStatus.GetLastRemoteConfigHash(), s.wanted.ConfigHash) {
 		reply.RemoteConfig = s.wanted
+	}
+	if s.offer != nil && !bytes.Equal(s.last.ConnectionSettingsStatus.GetLastConnectionSettingsHash(), s.offer.Hash) {
+		reply.ConnectionSettings = s.offer
 	}
 	if s.command {
 		s.command = false

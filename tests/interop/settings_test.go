@@ -3,6 +3,8 @@ package interop
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/open-telemetry/opamp-go/client"
@@ -13,6 +15,12 @@ const accepting = all |
 	protobufs.AgentCapabilities_AgentCapabilities_AcceptsOpAMPConnectionSettings |
 	protobufs.AgentCapabilities_AgentCapabilities_ReportsOwnMetrics |
 	protobufs.AgentCapabilities_AgentCapabilities_ReportsConnectionSettingsStatus
+
+const (
+	settingsApplying = protobufs.ConnectionSettingsStatuses_ConnectionSettingsStatuses_APPLYING
+	settingsApplied  = protobufs.ConnectionSettingsStatuses_ConnectionSettingsStatuses_APPLIED
+	settingsFailed   = protobufs.ConnectionSettingsStatuses_ConnectionSettingsStatuses_FAILED
+)
 
 func TestOpampGoClientTakesOurSettingsOverWebSocket_S_CS_01_05_07_S_HB_03(t *testing.T) {
 	clientTakesSettings(t, "ws", client.NewWebSocket(nil))
@@ -74,6 +82,71 @@ func clientTakesSettings(t *testing.T, scheme string, library client.OpAMPClient
 		t.Fatalf("the library met errors: %v", errors)
 	}
 	agent.stop()
+}
+
+func TestOurSupervisorGoesWhereOpampGoServerSendsItOverWebSocket_C_CS_02_04_06_09(t *testing.T) {
+	supervisorIsSentOn(t, "ws")
+}
+
+func TestOurSupervisorGoesWhereOpampGoServerSendsItOverHTTP_C_CS_02_04_06_09(t *testing.T) {
+	supervisorIsSentOn(t, "http")
+}
+
+// supervisorIsSentOn has one server offer the other's address, with a header and heartbeats each second; then the other
+// offers an address where nobody listens.
+func supervisorIsSentOn(t *testing.T, scheme string) {
+	t.Parallel()
+	settings := func(address string) *protobufs.ConnectionSettingsOffers {
+		url := scheme + "://" + address + "/v1/opamp"
+		return &protobufs.ConnectionSettingsOffers{Hash: []byte(address), Opamp: &protobufs.OpAMPConnectionSettings{
+			DestinationEndpoint: url, HeartbeatIntervalSeconds: 1,
+			Headers: &protobufs.Headers{Headers: []*protobufs.Header{{Key: "X-Team", Value: "a"}}}}}
+	}
+	first, second := startLibraryServer(t), startLibraryServer(t)
+	first.offer = settings(second.address)
+	for _, server := range []*libraryServer{first, second} {
+		server.capabilities |= uint64(protobufs.ServerCapabilities_ServerCapabilities_OffersConnectionSettings)
+	}
+	startOurSupervisorWith(t, t.TempDir(), fmt.Sprintf("endpoint: %q, settings_apply_timeout: 3s",
+		scheme+"://"+first.address+"/v1/opamp"), ", accepts_opamp_connection_settings: true")
+
+	until(t, planned, "the second server hears that the offer is applied", func() error {
+		return second.holds(func() error {
+			if found := second.last.ConnectionSettingsStatus; found.GetStatus() != settingsApplied ||
+				string(found.GetLastConnectionSettingsHash()) != second.address {
+				return fmt.Errorf("it heard %v", found)
+			}
+			if team := second.headers.Get("X-Team"); team != "a" {
+				return fmt.Errorf("the header that was offered is %q", team)
+			}
+			return second.healthy()
+		})
+	})
+	if err := first.holds(func() error {
+		other := func(state protobufs.ConnectionSettingsStatuses) bool { return state != settingsApplying }
+		if len(first.states) == 0 || slices.ContainsFunc(first.states, other) || !first.goodbye {
+			return fmt.Errorf("the first server heard %v, and a goodbye: %v", first.states, first.goodbye)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+
+	nobody := freeAddress(t)
+	_ = second.holds(func() error {
+		second.offer = settings(nobody)
+		return nil
+	})
+	until(t, planned, "the second server hears that the next one failed, and why", func() error {
+		return second.holds(func() error {
+			found := second.last.ConnectionSettingsStatus
+			if found.GetStatus() != settingsFailed || string(found.GetLastConnectionSettingsHash()) != nobody ||
+				!strings.Contains(found.GetErrorMessage(), nobody) {
+				return fmt.Errorf("it heard %v", found)
+			}
+			return nil
+		})
+	})
 }
 
 // offers are the connection settings that an agent was given.
