@@ -43,7 +43,7 @@ async fn s_lm_07_08_a_body_over_the_limit_is_refused_also_after_inflation() {
 }
 
 #[tokio::test]
-async fn s_lm_05_06_10_11_an_answer_over_the_limit_is_not_sent() {
+async fn s_lm_04_05_06_09_10_11_an_answer_over_the_limit_is_not_sent() {
     let bench = small().await;
     let (mut http, mut ws) = (Identity::new(1), Identity::new(2));
     exchange(bench.server.opamp, &http.full_report()).await;
