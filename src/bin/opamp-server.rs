@@ -3,6 +3,7 @@
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, error::ErrorKind};
+use jiff::SignedDuration;
 use opamp::{
     server::{
         Server, ServerError, announce,
@@ -61,6 +62,22 @@ struct Args {
     /// A custom capability that operators use, such as com.example.echo/v1; may be repeated
     #[arg(long, value_name = "NAME")]
     custom_capability: Vec<String>,
+    /// Agents that may be connected over WebSockets at once [default: 15000]
+    #[arg(long, value_name = "NUMBER")]
+    max_connections: Option<usize>,
+    /// Agents that may connect in a second; others are told when to come back [default: 500]
+    #[arg(long, value_name = "NUMBER")]
+    connect_rate: Option<u32>,
+    /// Messages that an agent may send in a second over a WebSocket [default: 100]
+    #[arg(long, value_name = "NUMBER")]
+    max_message_rate: Option<u32>,
+    /// Show agents as stale after such a silence, such as 90s [default: three times the heartbeat offered to an
+    /// agent; 90s for one that polls; no silence is stale where nothing was offered]
+    #[arg(long, value_name = "DURATION")]
+    stale_after: Option<SignedDuration>,
+    /// Show agents as gone after such a silence [default: 24h]
+    #[arg(long, value_name = "DURATION")]
+    gone_after: Option<SignedDuration>,
     /// One JSON object a line instead of text
     #[arg(long)]
     log_json: bool,
@@ -105,6 +122,11 @@ fn run(args: Args) -> anyhow::Result<()> {
         insecure_api: args.insecure_api.then_some(true),
         max_message_size: args.max_message_size,
         custom_capabilities: args.custom_capability,
+        max_connections: args.max_connections,
+        connect_rate: args.connect_rate,
+        max_message_rate: args.max_message_rate,
+        stale_after: args.stale_after,
+        gone_after: args.gone_after,
         log_level: args.log_level,
         log_json: args.log_json.then_some(true),
     };

@@ -6,10 +6,13 @@ use std::{
     str::FromStr,
 };
 
+use jiff::SignedDuration;
 use serde::Deserialize;
 
 use super::{
     Options,
+    accept::LoadLimits,
+    fleet::presence::Windows,
     listen::{Place, Reach},
     tls::TlsFiles,
 };
@@ -37,6 +40,8 @@ const PLAIN_API: Reach = Reach::Loopback {
 };
 /// The smallest limit that lets an agent say anything at all.
 const LEAST_LIMIT: usize = 4096;
+/// Silence is looked for once a second.
+const LEAST_WINDOW: SignedDuration = SignedDuration::from_secs(1);
 
 /// What was said, by flags or in a file; what was not said is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -64,6 +69,15 @@ pub struct Settings {
     /// Custom capabilities that operators use, beside those of this server.
     #[serde(default)]
     pub custom_capabilities: Vec<String>,
+    /// WebSockets of agents at once.
+    pub max_connections: Option<usize>,
+    /// Agents that may connect in a second.
+    pub connect_rate: Option<u32>,
+    /// Messages that an agent may send in a second over a WebSocket.
+    pub max_message_rate: Option<u32>,
+    /// How long an agent may be silent, such as `90s`, before it is shown as stale; and as gone.
+    pub stale_after: Option<SignedDuration>,
+    pub gone_after: Option<SignedDuration>,
     /// error, warn, info, debug or trace.
     pub log_level: Option<String>,
     pub log_json: Option<bool>,
@@ -107,6 +121,10 @@ pub enum ConfigError {
     Custom(#[from] custom::BadName),
     #[error("max-message-size is {0} bytes; the least is {LEAST_LIMIT}")]
     Limit(usize),
+    #[error("{0} is 0, which would let no agent in; the least is 1")]
+    Zero(&'static str),
+    #[error("{key} is {given:#}; the least is {least:#}")]
+    Window { key: &'static str, given: SignedDuration, least: SignedDuration },
 }
 
 impl Settings {
@@ -145,6 +163,11 @@ impl Settings {
             } else {
                 self.custom_capabilities
             },
+            max_connections: self.max_connections.or(other.max_connections),
+            connect_rate: self.connect_rate.or(other.connect_rate),
+            max_message_rate: self.max_message_rate.or(other.max_message_rate),
+            stale_after: self.stale_after.or(other.stale_after),
+            gone_after: self.gone_after.or(other.gone_after),
             log_level: self.log_level.or(other.log_level),
             log_json: self.log_json.or(other.log_json),
         }
@@ -172,6 +195,8 @@ impl Settings {
                 custom_capabilities.push(name.clone());
             }
         }
+        let load = self.load()?;
+        let windows = self.windows()?;
         let (opamp_tls, api_tls) = self.tls()?;
         let insecure_agents = self.insecure_agents == Some(true);
         let secured = if opamp_tls.is_some() { AgentAuth::Required } else { AgentAuth::None };
@@ -200,7 +225,38 @@ impl Settings {
             data_dir: self.data_dir.unwrap_or_else(|| DATA_DIR.into()),
             message_limit,
             custom_capabilities,
+            load,
+            windows,
             agent_auth,
+        })
+    }
+
+    fn load(&self) -> Result<LoadLimits, ConfigError> {
+        let default = LoadLimits::default();
+        let load = LoadLimits {
+            max_connections: self.max_connections.unwrap_or(default.max_connections),
+            connect_rate: self.connect_rate.unwrap_or(default.connect_rate),
+            message_rate: self.max_message_rate.unwrap_or(default.message_rate),
+        };
+        match load {
+            LoadLimits { max_connections: 0, .. } => Err(ConfigError::Zero("max-connections")),
+            LoadLimits { connect_rate: 0, .. } => Err(ConfigError::Zero("connect-rate")),
+            LoadLimits { message_rate: 0, .. } => Err(ConfigError::Zero("max-message-rate")),
+            load => Ok(load),
+        }
+    }
+
+    fn windows(&self) -> Result<Windows, ConfigError> {
+        let least = LEAST_WINDOW;
+        for (key, given) in [("stale-after", self.stale_after), ("gone-after", self.gone_after)] {
+            if let Some(given) = given.filter(|given| *given < least) {
+                return Err(ConfigError::Window { key, given, least });
+            }
+        }
+        let default = Windows::default();
+        Ok(Windows {
+            stale_after: self.stale_after,
+            gone_after: self.gone_after.unwrap_or(default.gone_after),
         })
     }
 

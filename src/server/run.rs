@@ -17,13 +17,14 @@ use tokio::{
 };
 
 use super::{
-    accept::{self, Accept},
+    accept::{self, Accept, Load, LoadLimits},
     api::{self, Api},
     auth::{
         Auth, guard,
         token::{Token, TokenError},
     },
     config::{AgentAuth, ConfigError},
+    fleet::presence::Windows,
     hub::Hub,
     listen::{self, ListenError, Place},
     store::{StoreError, sqlite::SqliteStore},
@@ -45,6 +46,8 @@ pub struct Options {
     pub message_limit: usize,
     /// All custom capabilities that agents are told of.
     pub custom_capabilities: Vec<String>,
+    pub load: LoadLimits,
+    pub windows: Windows,
     pub agent_auth: AgentAuth,
 }
 
@@ -104,7 +107,7 @@ impl Server {
         let (opamp_listener, opamp) = options.opamp.bind().await?;
         let (api_listener, api_address) = options.api.bind().await?;
         let store = SqliteStore::open(&options.data_dir.join(DATABASE))?;
-        let hub = Hub::load(Arc::new(store)).await?;
+        let hub = Hub::load(Arc::new(store)).await?.with_windows(options.windows);
         // What goes around a custom message takes room, too.
         let hub = Arc::new(hub.with_custom(options.custom_capabilities.clone(), options.message_limit / 2));
         let (stop, stopping) = watch::channel(false);
@@ -114,6 +117,7 @@ impl Server {
             hub: hub.clone(),
             limit: options.message_limit,
             secure: opamp_tls.is_some(),
+            load: Arc::new(Load::new(options.load)),
             stop: stopping.clone(),
             open: guard,
         };

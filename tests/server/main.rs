@@ -4,9 +4,11 @@
 mod agent;
 mod auth;
 mod duplicates;
+mod faults;
 mod harness;
 mod limits;
 mod messages;
+mod overload;
 mod process;
 mod push;
 mod rest;

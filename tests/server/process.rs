@@ -17,7 +17,7 @@ use crate::{
     harness::{WITHIN, http},
 };
 
-fn program(data_dir: &Path, more: &[&str]) -> Command {
+pub(crate) fn program(data_dir: &Path, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_opamp-server"));
     command.args(["--opamp-listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"]);
     command.arg("--data-dir").arg(data_dir).args(more);
@@ -35,15 +35,15 @@ async fn fails(mut command: Command) -> (i32, String) {
     (status.code().expect("an exit code"), text)
 }
 
-struct Running {
-    child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
     log: BufReader<ChildStderr>,
-    opamp: SocketAddr,
-    api: SocketAddr,
+    pub(crate) opamp: SocketAddr,
+    pub(crate) api: SocketAddr,
 }
 
 impl Running {
-    async fn start(mut command: Command) -> Self {
+    pub(crate) async fn start(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let (mut opamp, mut api) = (None, None);
@@ -61,7 +61,7 @@ impl Running {
         Self { child, log, opamp: opamp.unwrap(), api: api.unwrap() }
     }
 
-    async fn terminate(mut self) -> (Option<i32>, String) {
+    pub(crate) async fn terminate(mut self) -> (Option<i32>, String) {
         let pid = nix::unistd::Pid::from_raw(self.child.id().unwrap().cast_signed());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
         let mut rest = String::new();

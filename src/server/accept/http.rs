@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::Accept;
+use super::{Accept, load};
 use crate::{
     protocol::server::bad_request,
     server::{hub::Connection, listen::Peer},
@@ -38,6 +38,13 @@ pub(super) async fn exchange(accept: &Accept, request: Request) -> Response {
     let headers = request.headers().clone();
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
     let url = super::reached_at(accept.scheme("http", "https"), &headers, request.uri());
+    let known = load::instance_uid(&headers).is_some_and(|uid| accept.hub.is_connected(uid));
+    if !known {
+        let who = load::who(&headers, load::peer(&request));
+        if let Err(busy) = accept.admitted(accept.load.pass(who, accept.hub.missing())) {
+            return busy.into_response();
+        }
+    }
     let limit = accept.limit;
     let bytes = match tokio::time::timeout(BODY_WITHIN, to_bytes(request.into_body(), limit)).await {
         Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
@@ -48,6 +55,7 @@ pub(super) async fn exchange(accept: &Accept, request: Request) -> Response {
         }
         Ok(Ok(bytes)) => bytes,
     };
+    accept.hub.metrics.received_bytes.add(bytes.len() as u64);
     let coding = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
     let reply = match body::decode::<AgentToServer>(&bytes, coding, limit) {
         Ok(message) => {
@@ -91,6 +99,7 @@ fn answer(accept: &Accept, headers: &HeaderMap, reply: &ServerToAgent) -> Respon
         tracing::error!(limit = accept.limit, "an answer over the message limit was not sent");
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
+    accept.hub.metrics.sent_bytes.add(bytes.len() as u64);
     let gzip = bytes.len() >= WORTH_GZIP && accepts_gzip(headers);
     let bytes = Bytes::from(if gzip { body::gzip(&bytes) } else { bytes });
     let mut response = ([(header::CONTENT_TYPE, CONTENT_TYPE)], bytes).into_response();

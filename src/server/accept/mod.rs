@@ -1,11 +1,12 @@
 //! The agent plane: the OpAMP endpoint on both transports. A request whose media type is OpAMP's is a plain HTTP
 //! exchange, any other is a WebSocket handshake (S-TC-03).
 //!
-//! - `ws`: one task for each connection; `http`: one exchange at a time
+//! - `ws`: one task for each connection; `http`: one exchange at a time; `load`: who is turned away for now
 //!
 //! Not here: what a message means (`server::hub`), sockets and their bounds (`server::listen`). Called by `server::run`.
 
 mod http;
+mod load;
 mod ws;
 
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::hub::Hub;
 use crate::wire::{CONTENT_TYPE, DEFAULT_PATH};
+use load::Busy;
+pub use load::{Load, LoadLimits};
 
 /// Where OpAMP Commander serves the same.
 const COMMANDER_PATH: &str = "/api/v1/opamp";
@@ -33,6 +36,7 @@ pub struct Accept {
     pub limit: usize,
     /// Whether agents come over TLS.
     pub secure: bool,
+    pub load: Arc<Load>,
     /// Turns true when the server stops.
     pub stop: watch::Receiver<bool>,
     /// Held by each WebSocket; when all are gone, everyone has been said goodbye to.
@@ -58,12 +62,16 @@ async fn opamp(State(accept): State<Accept>, request: Request) -> Response {
     if http::is_opamp(request.headers()) {
         return http::exchange(&accept, request).await;
     }
+    let who = load::who(request.headers(), load::peer(&request));
     let (mut parts, _) = request.into_parts();
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        Ok(upgrade) => {
-            let url = reached_at(accept.scheme("ws", "wss"), &parts.headers, &parts.uri);
-            ws::upgrade(upgrade, accept, url)
-        }
+        Ok(upgrade) => match accept.admitted(accept.load.connect(who, accept.hub.missing())) {
+            Ok(ticket) => {
+                let url = reached_at(accept.scheme("ws", "wss"), &parts.headers, &parts.uri);
+                ws::upgrade(upgrade, accept, url, ticket)
+            }
+            Err(busy) => busy.into_response(),
+        },
         Err(_) => {
             let text = format!("speak OpAMP: a WebSocket, or a POST with Content-Type {CONTENT_TYPE}\n");
             (StatusCode::UPGRADE_REQUIRED, [(header::UPGRADE, "websocket")], text).into_response()
@@ -76,4 +84,18 @@ fn reached_at(scheme: &str, headers: &HeaderMap, uri: &Uri) -> Option<String> {
     let host = headers.get(header::HOST)?.to_str().ok()?;
     let url = url::Url::parse(&format!("{scheme}://{host}{}", uri.path())).ok()?;
     url.host_str().is_some_and(|host| !host.is_empty()).then(|| url.into())
+}
+
+impl Accept {
+    /// Counts who is turned away.
+    fn admitted<T>(&self, admitted: Result<T, Busy>) -> Result<T, Busy> {
+        if let Err(busy) = &admitted {
+            match busy {
+                Busy::Full { .. } => self.hub.metrics.full.add(1),
+                Busy::Herd { .. } => self.hub.metrics.herd.add(1),
+            }
+            tracing::debug!(seconds = busy.seconds(), "an agent was asked to come back later");
+        }
+        admitted
+    }
 }

@@ -8,12 +8,15 @@ use axum::{
     extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
     response::Response,
 };
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_tungstenite::tungstenite;
 
-use super::Accept;
+use super::{
+    Accept,
+    load::{Messages, Ticket},
+};
 use crate::{
-    protocol::server::bad_request,
+    protocol::server::{bad_request, unavailable},
     server::{
         hub::{Connection, Pushed},
         listen::stopped,
@@ -28,6 +31,8 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const MISSED: u32 = 2;
 /// A peer that does not take a message in this time is gone.
 const SEND_WITHIN: Duration = Duration::from_secs(30);
+/// An agent must have said something by then (C-TC-02).
+const SPEAK_WITHIN: Duration = Duration::from_secs(30);
 /// For the closing handshake.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 /// Malformed messages in a row after which a peer is no use.
@@ -35,7 +40,12 @@ const MALFORMED: u32 = 10;
 /// In pings that are to show which of two connections under one uid lives.
 const RIVAL: &[u8] = b"rival";
 
-pub(super) fn upgrade(upgrade: WebSocketUpgrade, accept: Accept, url: Option<String>) -> Response {
+pub(super) fn upgrade(
+    upgrade: WebSocketUpgrade,
+    accept: Accept,
+    url: Option<String>,
+    ticket: Ticket,
+) -> Response {
     upgrade
         .read_buffer_size(BUFFER)
         .write_buffer_size(BUFFER)
@@ -43,10 +53,12 @@ pub(super) fn upgrade(upgrade: WebSocketUpgrade, accept: Accept, url: Option<Str
         .max_frame_size(accept.limit)
         .on_upgrade(|socket| async move {
             let connection = accept.hub.connection().reached_at(url);
-            let mut link = Link { connection, socket, malformed: 0, accept };
+            let messages = accept.load.messages();
+            let mut link = Link { connection, socket, malformed: 0, messages, accept };
             let end = link.run().await;
             link.accept.hub.detach(&link.connection);
             link.finish(end).await;
+            drop(ticket);
         })
 }
 
@@ -55,6 +67,7 @@ struct Link {
     connection: Connection,
     socket: WebSocket,
     malformed: u32,
+    messages: Messages,
 }
 
 /// How a connection ends.
@@ -72,6 +85,8 @@ impl Link {
         let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut unanswered = 0;
+        let spoken = sleep(SPEAK_WITHIN);
+        tokio::pin!(spoken);
         loop {
             let step = tokio::select! {
                 message = self.socket.recv() => {
@@ -85,6 +100,9 @@ impl Link {
                         return End::Gone;
                     }
                     self.transmit(Message::Ping(Bytes::new())).await
+                }
+                () = spoken.as_mut(), if self.connection.is_silent() => {
+                    Err(End::Close(close_code::POLICY, "an agent speaks first, and this one did not"))
                 }
                 () = stopped(&mut stop) => Err(End::Close(close_code::AWAY, "the server stops")),
             };
@@ -112,6 +130,10 @@ impl Link {
     }
 
     async fn opamp(&mut self, bytes: &[u8]) -> Result<(), End> {
+        self.accept.hub.metrics.received_bytes.add(bytes.len() as u64);
+        if !self.messages.take(self.connection.agents()) {
+            return self.flooded().await;
+        }
         match frame::decode(bytes, self.accept.limit) {
             Ok(message) => {
                 self.malformed = 0;
@@ -134,6 +156,15 @@ impl Link {
         }
     }
 
+    /// S-TH-01. What a connection says too much costs the other agents.
+    async fn flooded(&mut self) -> Result<(), End> {
+        self.accept.hub.metrics.flood.add(1);
+        tracing::warn!("a connection is closed that says more than max-message-rate allows");
+        let why = "more messages a second than this server takes of one agent (max-message-rate)";
+        self.send(&unavailable(&[], why, self.messages.after())).await?;
+        Err(End::Close(close_code::AGAIN, "too many messages"))
+    }
+
     async fn push(&mut self) -> Result<(), End> {
         match self.accept.hub.pushes(&mut self.connection) {
             Pushed::Replaced => Err(End::Close(close_code::POLICY, "replaced by a newer connection")),
@@ -152,7 +183,10 @@ impl Link {
     /// One that is over the limit is dropped, which is said in the log (S-LM-05, S-LM-06).
     async fn send(&mut self, message: &ServerToAgent) -> Result<(), End> {
         match frame::encode(message, self.accept.limit) {
-            Ok(bytes) => self.transmit(Message::Binary(bytes.into())).await,
+            Ok(bytes) => {
+                self.accept.hub.metrics.sent_bytes.add(bytes.len() as u64);
+                self.transmit(Message::Binary(bytes.into())).await
+            }
             Err(error) => {
                 self.accept.hub.metrics.dropped.add(1);
                 tracing::error!(%error, "a message was not sent");

@@ -9,7 +9,7 @@ use axum::{
 };
 
 use super::Api;
-use crate::server::fleet::Counts;
+use crate::server::{fleet::Counts, hub::metrics::Histogram};
 
 pub(super) async fn metrics(State(api): State<Api>) -> Response {
     let counts = api.hub.look(|fleet| Counts::of(fleet.agents.values()));
@@ -31,6 +31,14 @@ pub(super) async fn metrics(State(api): State<Api>) -> Response {
             ("{connected=\"true\"}", number(counts.connected)),
             ("{connected=\"false\"}", number(counts.agents - counts.connected)),
         ],
+    );
+    let labels =
+        counts.presence.map(|(presence, count)| (format!("{{presence=\"{presence:?}\"}}"), number(count)));
+    family(
+        "opamp_server_agents_by_presence",
+        "gauge",
+        "Agents known, by whether they are connected, stale, disconnected or gone.",
+        &labels.each_ref().map(|(label, count)| (label.as_str(), *count)),
     );
     family(
         "opamp_server_connected_agents",
@@ -61,6 +69,8 @@ pub(super) async fn metrics(State(api): State<Api>) -> Response {
             &counters.custom_dropped,
         ),
         ("dropped_messages", "Messages over the size limit that were not sent.", &counters.dropped),
+        ("received_bytes", "Bytes of OpAMP messages from agents, uncompressed.", &counters.received_bytes),
+        ("sent_bytes", "Bytes of OpAMP messages to agents, uncompressed.", &counters.sent_bytes),
         (
             "duplicate_uids",
             "Agents whose uid was another's and who were given a new one.",
@@ -71,5 +81,32 @@ pub(super) async fn metrics(State(api): State<Api>) -> Response {
         let name = format!("opamp_server_{name}_total");
         family(&name, "counter", help, &[("", counter.value())]);
     }
+    family(
+        "opamp_server_turned_away_total",
+        "counter",
+        "Agents asked to come back later: too many there, too many connecting, or one that said too much.",
+        &[
+            ("{reason=\"full\"}", counters.full.value()),
+            ("{reason=\"herd\"}", counters.herd.value()),
+            ("{reason=\"flood\"}", counters.flood.value()),
+        ],
+    );
+    handling(&mut text, &counters.handling);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// How long the fleet takes for a message, as a histogram.
+fn handling(text: &mut String, histogram: &Histogram) {
+    let name = "opamp_server_message_seconds";
+    let (buckets, took) = histogram.values();
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "# HELP {name} Time that a message of an agent takes.\n# TYPE {name} histogram");
+    let mut count = 0;
+    for (bucket, value) in buckets.iter().enumerate() {
+        count += value;
+        let bound = Histogram::BOUNDS.get(bucket);
+        let bound = bound.map_or("+Inf".to_owned(), |micros| (*micros as f64 / 1e6).to_string());
+        let _ = writeln!(text, "{name}_bucket{{le=\"{bound}\"}} {count}");
+    }
+    let _ = writeln!(text, "{name}_sum {}\n{name}_count {count}", took.as_secs_f64());
 }

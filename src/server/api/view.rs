@@ -83,6 +83,7 @@ fn status(agent: &Agent, detail: Detail) -> Value {
         "desiredConfigHash": agent.desired.as_ref().map_or_else(String::new, |wanted| hex(&wanted.config_hash)),
         "conditions": conditions(agent),
         "connected": agent.connected.is_some(),
+        "presence": agent.presence,
         "sequenceNum": agent.view.sequence_num.unwrap_or(0),
         "lastReportedAt": rfc3339(agent.last_seen),
         "lastReportedAtPrecise": agent.last_seen.to_string(),

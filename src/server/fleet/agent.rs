@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Catalogue,
     desired::{Outcome, Unresolved, offer},
+    presence::Presence,
     resource::{AgentSpec, Attributes, check_name},
     selector::Described,
     settings::{Issued, SettingsState, Unsettled, Wanted},
@@ -70,6 +71,8 @@ pub struct Agent {
     pub connected: Option<Transport>,
     /// The last transport used, kept while disconnected.
     pub transport: Option<Transport>,
+    /// As of the last message or look.
+    pub presence: Presence,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
     pub since: Since,
@@ -102,6 +105,7 @@ impl Agent {
             spec: AgentSpec::default(),
             connected: None,
             transport: None,
+            presence: Presence::Disconnected,
             first_seen: now,
             last_seen: now,
             since: Since { connected: now, health: now, config: now, settings: now },
@@ -223,8 +227,10 @@ impl Agent {
 
     /// Says whether this is news.
     pub fn set_connected(&mut self, connected: Option<Transport>, now: Timestamp) -> bool {
+        let before = self.presence;
+        self.presence = if connected.is_some() { Presence::Connected } else { Presence::Disconnected };
         if self.connected == connected {
-            return false;
+            return before != self.presence;
         }
         self.connected = connected;
         self.transport = connected.or(self.transport);

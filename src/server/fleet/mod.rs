@@ -1,7 +1,8 @@
 //! The pure model of the fleet: agents, and the groups and configs that operators give them.
 //! No clock, no socket, no file: times come in, and `server::hub` performs what follows.
 //!
-//! - [`agent`]: one agent; [`resource`]: what operators write; [`selector`]: which agents are meant
+//! - [`agent`]: one agent; [`presence`]: whether it is there; [`resource`]: what operators write;
+//!   [`selector`]: which agents are meant
 //! - [`desired`]: the config each agent should run; [`settings`]: the connections it should use
 //! - [`messages`]: custom messages under way
 //!
@@ -10,6 +11,7 @@
 pub mod agent;
 pub mod desired;
 pub mod messages;
+pub mod presence;
 pub mod resource;
 pub mod selector;
 pub mod settings;
@@ -21,6 +23,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 pub use agent::{Agent, ConfigState, DEFAULT_NAMESPACE, Transport};
+use presence::Presence;
 use resource::{AgentGroup, AgentRemoteConfig, Key, Namespace};
 
 use crate::wire::InstanceUid;
@@ -50,12 +53,20 @@ pub struct Fleet {
 }
 
 /// How the agents of a group are doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
     pub agents: usize,
     pub connected: usize,
     pub healthy: usize,
     pub unhealthy: usize,
+    pub presence: [(Presence, usize); 4],
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        let presence = Presence::ALL.map(|presence| (presence, 0));
+        Self { agents: 0, connected: 0, healthy: 0, unhealthy: 0, presence }
+    }
 }
 
 impl Fleet {
@@ -116,13 +127,15 @@ impl Fleet {
 impl Counts {
     #[must_use]
     pub fn of<'a>(agents: impl Iterator<Item = &'a Agent>) -> Self {
-        agents.fold(Self::default(), |counts, agent| {
+        agents.fold(Self::default(), |mut counts, agent| {
+            counts.presence[agent.presence as usize].1 += 1;
             let healthy = agent.connected.is_some() && agent.healthy() == Some(true);
             Self {
                 agents: counts.agents + 1,
                 connected: counts.connected + usize::from(agent.connected.is_some()),
                 healthy: counts.healthy + usize::from(healthy),
                 unhealthy: counts.unhealthy + usize::from(agent.connected.is_some() && !healthy),
+                presence: counts.presence,
             }
         })
     }

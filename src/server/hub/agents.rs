@@ -5,6 +5,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     net::IpAddr,
     sync::Arc,
+    time::Instant,
 };
 
 use jiff::Timestamp;
@@ -75,6 +76,13 @@ impl Hub {
             }
         };
         self.metrics.messages.add(1);
+        let began = Instant::now();
+        let answer = self.take_in(uid, connection, message);
+        self.metrics.handling.note(began.elapsed());
+        answer
+    }
+
+    fn take_in(&self, uid: InstanceUid, connection: &mut Connection, message: AgentToServer) -> Answer {
         let now = Timestamp::now();
         let mut state = self.lock();
         self.adopt(&mut state, uid);
@@ -242,6 +250,18 @@ impl Connection {
     #[must_use]
     pub fn reached_at(self, url: Option<String>) -> Self {
         Self { reached_at: url, ..self }
+    }
+
+    /// Whether no agent was heard on it yet.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.uids.is_empty()
+    }
+
+    /// How many agents are on it.
+    #[must_use]
+    pub fn agents(&self) -> usize {
+        self.uids.len()
     }
 
     /// For one exchange over plain HTTP.

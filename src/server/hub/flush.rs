@@ -1,29 +1,29 @@
-//! Keeping the store up with the fleet: state each second, signs of life each five, all at the end.
+//! Keeping the store up with the fleet, a few times a second and once more at the end. The sooner a sequence number
+//! is written, the fewer agents are asked for their full state after a crash of the server (S-SQ-01): what was not
+//! written counts as lost, because nobody can know what it was.
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::{sync::watch, time::MissedTickBehavior};
 
-use super::{Hub, agents::HTTP, record};
+use super::{Hub, record};
 use crate::server::{
     listen::stopped,
     store::{Change, StoreError},
 };
 
-/// How often changed agents are written.
-const STATE_EVERY: Duration = Duration::from_secs(1);
-/// How many of those rounds pass between two rounds of sequence numbers.
-const SEEN_EVERY: u32 = 5;
+/// How often changed agents and signs of life are written.
+const FLUSH_EVERY: Duration = Duration::from_millis(200);
+/// How many of those rounds pass between two looks at who is there.
+const LOOK_EVERY: u32 = 5;
 /// Agents written in one transaction.
 const CHUNK: usize = 256;
-/// A plain HTTP agent that has not polled for so long is gone: three polls at the default period (S-HT-05).
-const HTTP_SILENCE: SignedDuration = SignedDuration::from_secs(90);
 
 impl Hub {
     /// Runs until `stop` says so.
     pub async fn keep(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
-        let mut ticks = tokio::time::interval(STATE_EVERY);
+        let mut ticks = tokio::time::interval(FLUSH_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut round = 0u32;
         loop {
@@ -32,11 +32,11 @@ impl Hub {
                 () = stopped(&mut stop) => return,
             }
             round = round.wrapping_add(1);
-            self.give_up_silent(Timestamp::now());
-            self.settle();
-            let flushed =
-                if round.is_multiple_of(SEEN_EVERY) { self.flush().await } else { self.flush_state().await };
-            self.metrics.note_store(&flushed);
+            if round.is_multiple_of(LOOK_EVERY) {
+                self.look_round(Timestamp::now());
+                self.settle();
+            }
+            self.metrics.note_store(&self.flush().await);
         }
     }
 
@@ -59,7 +59,7 @@ impl Hub {
             if changes.is_empty() {
                 return Ok(());
             }
-            if let Err(error) = self.store.write(changes).await {
+            if let Err(error) = self.store.note(changes).await {
                 let mut state = self.lock();
                 state.dirty.extend(uids);
                 state.gone.extend(gone);
@@ -101,30 +101,10 @@ impl Hub {
         if changes.is_empty() {
             return Ok(());
         }
-        let written = self.store.write(changes).await;
+        let written = self.store.note(changes).await;
         if written.is_err() {
             self.lock().seen.extend(uids);
         }
         written
-    }
-
-    /// Marks plain HTTP agents that stopped polling as gone.
-    pub(super) fn give_up_silent(&self, now: Timestamp) {
-        let mut state = self.lock();
-        let super::State { fleet, links, dirty, .. } = &mut *state;
-        links.retain(|uid, link| {
-            let polls = link.connection == HTTP && link.contested.is_none();
-            let Some(agent) = fleet.agents.get_mut(uid).filter(|_| polls) else {
-                return true;
-            };
-            if now.duration_since(agent.last_seen) < HTTP_SILENCE {
-                return true;
-            }
-            if agent.set_connected(None, now) {
-                dirty.insert(*uid);
-                self.tell(*uid);
-            }
-            false
-        });
     }
 }

@@ -1,8 +1,11 @@
 //! Counters of the server, and whether its store works.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use crate::server::store::StoreError;
@@ -35,7 +38,41 @@ pub struct Metrics {
     pub custom_dropped: Counter,
     /// Agents told to take another uid because theirs is another agent's.
     pub duplicates: Counter,
+    /// Turned away because the server is full, or because too many connect at once.
+    pub full: Counter,
+    pub herd: Counter,
+    /// Connections closed because they said too much.
+    pub flood: Counter,
+    /// Of OpAMP messages, uncompressed.
+    pub received_bytes: Counter,
+    pub sent_bytes: Counter,
+    /// How long the fleet takes for a message.
+    pub handling: Histogram,
     store_problem: Mutex<Option<String>>,
+}
+
+/// Durations by their upper bounds.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [Counter; Self::BOUNDS.len() + 1],
+    micros: Counter,
+}
+
+impl Histogram {
+    /// In microseconds; what takes longer is in one more bucket.
+    pub const BOUNDS: [u64; 9] = [50, 100, 250, 500, 1_000, 5_000, 25_000, 100_000, 1_000_000];
+
+    pub(super) fn note(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let bucket = Self::BOUNDS.iter().position(|bound| micros <= *bound).unwrap_or(Self::BOUNDS.len());
+        self.buckets[bucket].add(1);
+        self.micros.add(micros);
+    }
+
+    /// How many are in each bucket, and how long all took.
+    pub fn values(&self) -> ([u64; Self::BOUNDS.len() + 1], Duration) {
+        (self.buckets.each_ref().map(Counter::value), Duration::from_micros(self.micros.value()))
+    }
 }
 
 impl Metrics {

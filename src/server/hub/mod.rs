@@ -2,7 +2,7 @@
 //! It owns the clock, the store and the wake-ups. Critical sections are short and never wait.
 //!
 //! - `agents`: what a connection does: receive, push, detach; `duplicates`: whose a uid is when several use it
-//! - `flush`: state goes to disk in batches, silent HTTP agents are given up
+//! - `flush`: state goes to disk in batches; `presence`: who fell silent
 //! - `messages`: custom messages, both ways
 //! - `metrics`: counters
 //!
@@ -13,6 +13,7 @@ mod duplicates;
 mod flush;
 mod messages;
 pub mod metrics;
+mod presence;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +21,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -37,6 +38,7 @@ use super::{
     fleet::{
         DEFAULT_NAMESPACE, Fleet,
         messages::{self as custom, Messages},
+        presence::Windows,
         resource::{Condition, ConditionStatus, Key, Namespace},
     },
     store::{Change, Store, StoreError, record::AgentRecord},
@@ -69,6 +71,9 @@ pub struct Hub {
     custom: Arc<[String]>,
     /// The number of the last custom message that was kept.
     heard: watch::Sender<u64>,
+    windows: Windows,
+    /// Agents that are known and not connected, as of the last round.
+    missing: AtomicUsize,
 }
 
 struct State {
@@ -156,6 +161,8 @@ impl Hub {
             custom: Arc::default(),
             heard: watch::Sender::new(0),
             started: Instant::now(),
+            windows: Windows::default(),
+            missing: AtomicUsize::new(0),
         })
     }
 

@@ -1,6 +1,7 @@
 //! What the server keeps across restarts: agents as they last were, and what operators wrote.
 //! The live truth is `server::hub`'s memory; this is its copy on disk, read once at start.
-//! Operator writes are awaited until they are durable; agents' state and sequence numbers come in batches.
+//! Operator writes are awaited until they are durable; agents' state and sequence numbers come in batches, which
+//! may wait for the disk: an agent whose number is behind is asked for everything.
 //!
 //! - [`record`]: an agent as it is stored; [`sqlite`]: the embedded store, its one writer thread
 //! - `schema`: tables and their versions; `write`, `read`: changes and rows as SQL
@@ -60,6 +61,10 @@ pub trait Store: Send + Sync {
 
     /// Resolves when the changes are durable, or when they are surely not written.
     fn write(&self, changes: Vec<Change>) -> Pending<'_, ()>;
+
+    /// Like [`Self::write`], but what was written may be lost when the machine loses its power: then the store is as
+    /// it was a little earlier. It outlives this program however it ends.
+    fn note(&self, changes: Vec<Change>) -> Pending<'_, ()>;
 
     /// Writes what is queued and lets go of the files.
     fn close(&self) -> Pending<'_, ()>;

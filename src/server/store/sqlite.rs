@@ -23,8 +23,24 @@ type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
 enum Request {
     Load(Answer<Snapshot>),
-    Write(Vec<Change>, Answer<()>),
+    Write(Vec<Change>, Reach, Answer<()>),
     Close(Answer<()>),
+}
+
+/// How far a write must get before it is acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    System,
+    Disk,
+}
+
+impl Reach {
+    const fn pragma(self) -> &'static str {
+        match self {
+            Self::System => "NORMAL",
+            Self::Disk => "FULL",
+        }
+    }
 }
 
 /// A handle on the writer thread.
@@ -65,8 +81,7 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let found = schema::inspect(connection, path)?;
     let pragmas = |connection: &Connection| {
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        // Each commit reaches the disk before it is acknowledged.
-        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "synchronous", Reach::Disk.pragma())?;
         connection.pragma_update(None, "cache_size", -4096)
     };
     pragmas(connection).map_err(|error| schema::refine(error, path, "set up the connection"))?;
@@ -80,7 +95,11 @@ impl Store for SqliteStore {
     }
 
     fn write(&self, changes: Vec<Change>) -> Pending<'_, ()> {
-        Box::pin(self.ask(|answer| Request::Write(changes, answer)))
+        Box::pin(self.ask(|answer| Request::Write(changes, Reach::Disk, answer)))
+    }
+
+    fn note(&self, changes: Vec<Change>) -> Pending<'_, ()> {
+        Box::pin(self.ask(|answer| Request::Write(changes, Reach::System, answer)))
     }
 
     fn close(&self) -> Pending<'_, ()> {
@@ -98,11 +117,15 @@ impl Writer {
     fn run(mut self) {
         while let Some(first) = self.inbox.blocking_recv() {
             let mut batch = Vec::new();
+            let mut reach = Reach::System;
             let mut other = None;
             let mut next = Some(first);
             while let Some(request) = next {
                 match request {
-                    Request::Write(changes, answer) => batch.push((changes, answer)),
+                    Request::Write(changes, needed, answer) => {
+                        reach = reach.max(needed);
+                        batch.push((changes, answer));
+                    }
                     request => {
                         other = Some(request);
                         break;
@@ -110,7 +133,7 @@ impl Writer {
                 }
                 next = if batch.len() < QUEUE { self.inbox.try_recv().ok() } else { None };
             }
-            self.write(batch);
+            self.write(batch, reach);
             match other {
                 Some(Request::Load(answer)) => {
                     let _ = answer.send(read::snapshot(&self.connection, &self.path));
@@ -127,21 +150,26 @@ impl Writer {
     }
 
     /// One transaction for all; if it fails, one for each, so that nobody pays for another's fault.
-    fn write(&mut self, batch: Vec<(Vec<Change>, Answer<()>)>) {
+    fn write(&mut self, batch: Vec<(Vec<Change>, Answer<()>)>, reach: Reach) {
         if batch.is_empty() {
             return;
         }
         let all = batch.iter().flat_map(|(changes, _)| changes);
-        if batch.len() > 1 && write::apply(&mut self.connection, all).is_ok() {
+        if batch.len() > 1 && self.apply(all, reach).is_ok() {
             for (_, answer) in batch {
                 let _ = answer.send(Ok(()));
             }
             return;
         }
         for (changes, answer) in batch {
-            let done = write::apply(&mut self.connection, changes.iter());
+            let done = self.apply(changes.iter(), reach);
             let _ = answer.send(done.map_err(|source| StoreError::Sql { operation: "write", source }));
         }
+    }
+
+    fn apply<'a>(&mut self, changes: impl Iterator<Item = &'a Change>, reach: Reach) -> rusqlite::Result<()> {
+        self.connection.pragma_update(None, "synchronous", reach.pragma())?;
+        write::apply(&mut self.connection, changes)
     }
 }
 
