@@ -35,7 +35,7 @@ use super::{
 const DATABASE: &str = "server.db";
 const LOCK: &str = "lock";
 /// For all agents to be said goodbye to.
-const GOODBYE: Duration = Duration::from_secs(5);
+const GOODBYE: Duration = Duration::from_secs(10);
 
 /// What a server is started with.
 #[derive(Clone, Debug)]

@@ -34,7 +34,7 @@ const SEND_WITHIN: Duration = Duration::from_secs(30);
 /// An agent must have said something by then (C-TC-02).
 const SPEAK_WITHIN: Duration = Duration::from_secs(30);
 /// For the closing handshake.
-const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// Malformed messages in a row after which a peer is no use.
 const MALFORMED: u32 = 10;
 /// In pings that are to show which of two connections under one uid lives.
@@ -56,8 +56,11 @@ pub(super) fn upgrade(
             let messages = accept.load.messages();
             let mut link = Link { connection, socket, malformed: 0, messages, accept };
             let end = link.run().await;
+            if !matches!(end, End::Stop) {
+                link.accept.hub.detach(&link.connection);
+            }
+            link.finish(&end).await;
             link.accept.hub.detach(&link.connection);
-            link.finish(end).await;
             drop(ticket);
         })
 }
@@ -76,6 +79,8 @@ enum End {
     Gone,
     /// We close, with this code and reason (S-WS-01).
     Close(u16, &'static str),
+    /// The server stops.
+    Stop,
 }
 
 impl Link {
@@ -104,7 +109,7 @@ impl Link {
                 () = spoken.as_mut(), if self.connection.is_silent() => {
                     Err(End::Close(close_code::POLICY, "an agent speaks first, and this one did not"))
                 }
-                () = stopped(&mut stop) => Err(End::Close(close_code::AWAY, "the server stops")),
+                () = stopped(&mut stop) => Err(End::Stop),
             };
             if let Err(end) = step {
                 return end;
@@ -217,14 +222,26 @@ impl Link {
         }
     }
 
-    /// The closing handshake, bounded.
-    async fn finish(&mut self, end: End) {
+    /// The closing handshake, bounded. What agents said before they heard that the server stops is taken in, or they
+    /// would be asked for their full state when they are back.
+    async fn finish(&mut self, end: &End) {
+        let close = match end {
+            End::Gone => None,
+            End::Close(code, reason) => Some((*code, *reason)),
+            End::Stop => Some((close_code::AWAY, "the server stops")),
+        };
         let handshake = async {
-            if let End::Close(code, reason) = end {
+            if let Some((code, reason)) = close {
                 let frame = CloseFrame { code, reason: reason.into() };
                 self.socket.send(Message::Close(Some(frame))).await.ok()?;
             }
-            while let Some(Ok(_)) = self.socket.recv().await {}
+            while let Some(Ok(message)) = self.socket.recv().await {
+                if let (End::Stop, Message::Binary(bytes)) = (end, message)
+                    && let Ok(message) = frame::decode(&bytes, self.accept.limit)
+                {
+                    self.accept.hub.receive(&mut self.connection, message);
+                }
+            }
             Some(())
         };
         let _ = timeout(CLOSE_WITHIN, handshake).await;
