@@ -106,6 +106,8 @@
 //! | a rule about which config an agent gets | `server/fleet/desired.rs`; about its connection settings, `server/fleet/settings/` |
 //! | a number or span of the supervisor | `telemetry/otlp/meters.rs`, `supervisor/driver/instruments.rs` |
 //! | a number of the server to watch | `server/hub/metrics.rs` and `server/api/metrics.rs` |
+//! | a reason to turn an agent away for now | `server/accept/load.rs`, its counter in `server/hub/metrics.rs` |
+//! | a rule about who is there | `server/fleet/presence.rs`; about two that use one uid, `protocol/server/duplicates` |
 //! | a flag of the server | `Settings` in `server/config.rs`, `src/bin/opamp-server.rs` |
 //! | a command on the supervisor's host | the grammar in `supervisor/commands/args.rs`, a file of its own beside it, one arm in `mod.rs`, a row in `docs/supervisor.md` |
 //! | something that is asked of the running supervisor | a `Request` in `supervisor/control/mod.rs`, done in `supervisor/driver/requests.rs` |
@@ -138,6 +140,7 @@
 //! | `tests/interop` | both ends against opamp-go; our server with the Collector project's supervisor, and with its `opamp` extension directly; haproxy between agents and our server |
 //! | `examples/tour` | the main job as a person does it: `examples/quickstart.sh --once` |
 //! | `examples/conformance` | that each requirement of OpAMP is proven or has its reason: writes and checks `docs/conformance.md` from the logs of `tests/run.sh` |
+//! | `examples/storm` | what thousands of agents cost the server, and how soon they are back |
 //! | `benches/supervisor` | what the supervisor costs and how fast it is |
 //!
 //! # Features

@@ -128,6 +128,12 @@ orphans() {
     SUPERVISOR_BIN=$target/small/opamp-supervisor ORPHANS=10000 cargo test --test supervisor -- f_86
 }
 
+# All connect, the server is restarted, then killed: the table says what that costs.
+storm() {
+    cargo build --release --bin opamp-server --example storm || return
+    "$target/release/examples/storm" --agents 5000
+}
+
 feature() {
     cargo check --no-default-features --features "$1" --lib --bins
 }
@@ -170,6 +176,7 @@ if [ $full = yes ]; then
     section "supervisor as it ships" small
     section "N-loop on it, every N" nloop
     section "ten thousand orphans" orphans
+    section "five thousand agents in a storm" storm
 fi
 
 section "conformance" conformance

@@ -128,7 +128,7 @@ fn agent_row(agent: Agent<'_>, now: Timestamp, format: Format) -> Vec<String> {
         attribute("service.name"),
         attribute("service.version"),
         attribute("host.name"),
-        yes_no(Some(agent.connected())),
+        agent.presence().to_owned(),
         yes_no(agent.healthy()),
         config_word(&agent.config_state()).to_owned(),
         age(agent.last_reported_at(), now),

@@ -58,6 +58,16 @@ impl<'a> Agent<'a> {
         self.0.pointer("/status/connected").and_then(Value::as_bool).unwrap_or(false)
     }
 
+    /// For a column that says whether it is connected: yes, no, or what is known beyond that.
+    pub(super) fn presence(self) -> &'static str {
+        match self.text("/status/presence") {
+            "Stale" => "stale",
+            "Gone" => "gone",
+            _ if self.connected() => "yes",
+            _ => "no",
+        }
+    }
+
     pub(super) fn healthy(self) -> Option<bool> {
         self.0.pointer("/status/componentHealth/healthy").and_then(Value::as_bool)
     }

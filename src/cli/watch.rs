@@ -144,7 +144,7 @@ impl View<'_> {
 fn state(agent: Agent<'_>) -> [String; 5] {
     [
         agent.name().to_owned(),
-        yes_no(Some(agent.connected())),
+        agent.presence().to_owned(),
         yes_no(agent.healthy()),
         config_word(&agent.config_state()).to_owned(),
         agent.reported_hash().chars().take(12).collect(),

@@ -9,6 +9,7 @@ mod harness;
 mod limits;
 mod messages;
 mod overload;
+mod presence;
 mod process;
 mod push;
 mod rest;

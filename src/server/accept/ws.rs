@@ -34,7 +34,9 @@ const SEND_WITHIN: Duration = Duration::from_secs(30);
 /// An agent must have said something by then (C-TC-02).
 const SPEAK_WITHIN: Duration = Duration::from_secs(30);
 /// For the closing handshake.
-const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+/// The same when the server stops, and with it all connections at once.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// Malformed messages in a row after which a peer is no use.
 const MALFORMED: u32 = 10;
 /// In pings that are to show which of two connections under one uid lives.
@@ -244,6 +246,7 @@ impl Link {
             }
             Some(())
         };
-        let _ = timeout(CLOSE_WITHIN, handshake).await;
+        let within = if matches!(end, End::Stop) { STOP_WITHIN } else { CLOSE_WITHIN };
+        let _ = timeout(within, handshake).await;
     }
 }

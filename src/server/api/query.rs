@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::problem::Problem;
 use crate::server::fleet::{
     Agent,
+    presence::Presence,
     selector::{Requirement, parse_requirements},
 };
 
@@ -74,7 +75,15 @@ impl Query {
             non_identifying: pairs("nonIdentifyingSelector")?,
             labels,
             connected: self.flag("connected")?,
+            presence: self.presence()?,
         })
+    }
+
+    fn presence(&self) -> Result<Option<Presence>, Problem> {
+        let Some(word) = self.get("presence") else { return Ok(None) };
+        let named = Presence::ALL.into_iter().find(|presence| format!("{presence:?}") == word);
+        let wrong = || Problem::bad_parameter("presence", word, "say Connected, Stale, Disconnected or Gone");
+        named.map(Some).ok_or_else(wrong)
     }
 
     /// One page of `items`, which come in the order of their keys; the next page begins after the last key.
@@ -111,6 +120,7 @@ pub(super) struct Filter {
     non_identifying: Vec<(String, String)>,
     labels: Vec<Requirement>,
     connected: Option<bool>,
+    presence: Option<Presence>,
 }
 
 impl Filter {
@@ -122,5 +132,6 @@ impl Filter {
             && self.non_identifying.iter().all(|pair| has(&agent.described.non_identifying, pair))
             && self.labels.iter().all(|term| term.holds(|key| agent.lookup(key)))
             && self.connected.is_none_or(|connected| agent.connected.is_some() == connected)
+            && self.presence.is_none_or(|presence| agent.presence == presence)
     }
 }

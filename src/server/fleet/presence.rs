@@ -7,7 +7,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::{Agent, Transport};
+use super::{Agent, Transport, settings::SettingsState};
 use crate::wire::proto::AgentCapabilities;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -39,18 +39,32 @@ impl Default for Windows {
     }
 }
 
+/// Heartbeats or polls that may be missed.
+const MISSED: i32 = 3;
 /// For an agent that polls at a period of its own: three polls at the default one (S-HT-05).
 const POLLS: SignedDuration = SignedDuration::from_secs(90);
+
+impl Agent {
+    /// The interval that was offered to this agent and that it took, as far as it says what it takes.
+    fn heartbeat(&self) -> Option<SignedDuration> {
+        let offers = self.settings.as_ref()?.offers();
+        let taken = matches!(self.settings_state(), SettingsState::Applied | SettingsState::Unreported);
+        let seconds = offers.opamp.as_ref().filter(|_| taken)?.heartbeat_interval_seconds;
+        Some(SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX / 4)))
+    }
+}
 
 impl Windows {
     /// How long this agent may be silent on its transport; `None` if nothing is expected of it.
     #[must_use]
     pub fn silence(&self, agent: &Agent, transport: Transport) -> Option<SignedDuration> {
-        match transport {
-            Transport::Http => self.stale_after.or(Some(POLLS)),
-            Transport::WebSocket => {
-                self.stale_after.filter(|_| agent.can(AgentCapabilities::ReportsHeartbeat))
-            }
+        let least = self.stale_after.unwrap_or_default();
+        match (transport, agent.heartbeat()) {
+            (Transport::WebSocket, _) if !agent.can(AgentCapabilities::ReportsHeartbeat) => None,
+            (Transport::WebSocket, Some(SignedDuration::ZERO)) => None,
+            (_, Some(period)) if period.is_positive() => Some((period * MISSED).max(least)),
+            (Transport::WebSocket, _) => self.stale_after,
+            (Transport::Http, _) => self.stale_after.or(Some(POLLS)),
         }
     }
 

@@ -46,6 +46,8 @@ export function badge(kind, text, title) {
 
 /** How an agent is, in one word. */
 export function state(agent) {
+  const away = { Stale: ["wait", "Stale"], Gone: ["off", "Gone"] }[agent.status.presence];
+  if (away) return away;
   if (!agent.status.connected) return ["off", "Offline"];
   const healthy = condition(agent, "Healthy")?.status;
   if (healthy === "True") return ["good", "Healthy"];
