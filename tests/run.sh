@@ -5,7 +5,7 @@
 #   tests/run.sh --full     and builds the supervisor as it ships (profile small), to check its size, to break it at
 #                           every step (the N-loop), and to leave it ten thousand orphans
 #
-# Wants Rust and Go; Debian packages (Chromium, haproxy, strace, systemd) are installed with root or sudo, or named. Each section has its
+# Wants Rust and Go; Debian packages (Chromium, haproxy, proxies, strace, systemd) are installed with root or sudo, or named. Each section has its
 # time and its log in target/test-logs; the last line is `N passed, N failed`, and one failure makes the exit code 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -73,6 +73,8 @@ install_tools() {
     local wanted=()
     command -v strace || wanted+=(strace)
     command -v haproxy || wanted+=(haproxy)
+    command -v tinyproxy || wanted+=(tinyproxy)
+    command -v microsocks || wanted+=(microsocks)
     command -v systemd-analyze || wanted+=(systemd)
     if [ -e tests/browser/package.json ]; then
         command -v chromium || wanted+=(chromium)

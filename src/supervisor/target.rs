@@ -1,15 +1,17 @@
 //! `server` of supervisor.yaml as something to dial: URL, headers, TLS.
 
 use std::{
-    fs, io,
+    env, fs, io,
     path::{Path, PathBuf},
 };
 
 use sha2::{Digest, Sha256};
+use url::Url;
 
 use super::config::{Pem, PemKey, ServerConfig, TlsConfig, TlsVersion};
 use crate::transport::{
-    BadHeader, Target,
+    BadHeader, Proxy, Target,
+    proxy::{self, BadProxy, Speaks},
     tls::{self, Identity, Tls, TlsError, TlsOptions, Verify},
 };
 
@@ -22,6 +24,8 @@ pub enum TargetError {
     File { path: PathBuf, source: io::Error },
     #[error("server.headers: {0}")]
     Header(#[from] BadHeader),
+    #[error("the environment variable {name}: {source}; correct it, unset it, or set server.proxy_url")]
+    Environment { name: &'static str, source: BadProxy },
 }
 
 /// The server to dial.
@@ -32,11 +36,24 @@ pub(super) fn of(server: &ServerConfig) -> Result<Target, TargetError> {
             target.header(name, value.expose())?;
         }
     }
-    if server.endpoint.is_secure() {
+    target.proxy = match &server.proxy {
+        Some(proxy) => Some(proxy.clone()),
+        None => of_environment(server.endpoint.url())?,
+    };
+    let to_proxy = target.proxy.as_ref().is_some_and(|proxy| proxy.speaks() == Speaks::Https);
+    if server.endpoint.is_secure() || to_proxy {
         target.tls = Some(tls(&server.tls)?);
+    }
+    if server.endpoint.is_secure() {
         target.server_name.clone_from(&server.tls.server_name_override);
     }
     Ok(target)
+}
+
+/// The proxy that the environment names for a server, if it is to be reached through one.
+pub(super) fn of_environment(url: &Url) -> Result<Option<Proxy>, TargetError> {
+    let found = proxy::of_environment(|name| env::var(name).ok(), url);
+    found.map_err(|(name, source)| TargetError::Environment { name, source })
 }
 
 /// Tells one way to the server from another: what is in the files of `server.tls` counts, not what they are called.
@@ -55,7 +72,15 @@ pub(super) fn fingerprint(server: &ServerConfig) -> Fingerprint {
         add(name.as_bytes());
         values.iter().for_each(|value| add(value.expose().as_bytes()));
     }
-    if server.endpoint.is_secure() {
+    if let Some(proxy) = &server.proxy {
+        add(proxy.url().as_str().as_bytes());
+        for (name, value) in proxy.connect_headers() {
+            add(name.as_str().as_bytes());
+            add(value.as_bytes());
+        }
+    }
+    let to_proxy = server.proxy.as_ref().is_some_and(|proxy| proxy.speaks() == Speaks::Https);
+    if server.endpoint.is_secure() || to_proxy {
         let tls = &server.tls;
         let rules = (
             tls.include_system_ca_certs_pool,

@@ -37,7 +37,7 @@ pub(super) async fn to_server(target: &Target) -> Result<Box<dyn Io>, DialError>
                 Speaks::Http | Speaks::Https => proxy::connect(&mut stream, proxy, host, port).await,
                 Speaks::Socks5 => proxy::socks(&mut stream, proxy, host, port).await,
             };
-            tunnel.map_err(|source| by_proxy(ProxyError::Tunnel(source)))?;
+            tunnel.map_err(|error| by_proxy(error.into()))?;
             stream
         }
     };

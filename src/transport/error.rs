@@ -48,8 +48,22 @@ pub enum ProxyError {
     NoTls,
     #[error("its host cannot be a server name in TLS")]
     Name,
+    #[error(
+        "it, or the server behind it, answered 401; check the credentials in its URL and in server.headers"
+    )]
+    Unauthorized,
     #[error("{0}")]
     Tunnel(TunnelError),
+}
+
+impl From<TunnelError> for ProxyError {
+    /// A proxy that wants another certificate of this client says so only after the handshake.
+    fn from(error: TunnelError) -> Self {
+        match error {
+            TunnelError::Broken(error) if TlsFailure::is_in(&error) => Self::Tls(TlsFailure::of(error)),
+            error => Self::Tunnel(error),
+        }
+    }
 }
 
 /// What a person can do about an HTTP status, on either transport.
@@ -85,7 +99,7 @@ impl DialError {
             Self::Proxy { source, .. } => match source {
                 ProxyError::Connect(_) => false,
                 ProxyError::Tls(failure) => failure.is_permanent(),
-                ProxyError::NoTls | ProxyError::Name => true,
+                ProxyError::NoTls | ProxyError::Name | ProxyError::Unauthorized => true,
                 ProxyError::Tunnel(error) => error.is_permanent(),
             },
             // A gateway, a request that took too long, one that came too early.

@@ -29,12 +29,25 @@ pub struct Patience {
     pub silent_after: Duration,
 }
 
+impl Patience {
+    /// For a link with a heartbeat of this period: a peer that is gone is noticed within two of them (F-91), and
+    /// within a minute at the latest.
+    #[must_use]
+    pub fn of_heartbeat(period: Duration) -> Self {
+        let longest = Self::default().ping_after;
+        let ping_after = if period.is_zero() { longest } else { period.clamp(SHORTEST, longest) };
+        Self { ping_after, silent_after: ping_after * 2 }
+    }
+}
+
 impl Default for Patience {
     fn default() -> Self {
         Self { ping_after: Duration::from_secs(30), silent_after: Duration::from_secs(60) }
     }
 }
 
+/// No heartbeat is so fast that a peer must answer within less.
+const SHORTEST: Duration = Duration::from_secs(5);
 /// The closing handshake, and a send to a peer that does not read, may take this long.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 const SEND_WITHIN: Duration = Duration::from_secs(10);

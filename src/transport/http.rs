@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use url::Position;
 
 use super::{
-    DialError, Proxy, ProxyError, Target,
+    DialError, Patience, Proxy, ProxyError, Target,
     dial::{self, DIAL_WITHIN},
     frames::Io,
     proxy::{Speaks, TunnelError},
@@ -35,8 +35,6 @@ use crate::{
     },
 };
 
-/// A request and its answer.
-const EXCHANGE_WITHIN: Duration = Duration::from_secs(30);
 /// Bodies smaller than this are not worth compressing.
 const GZIP_FROM: usize = 1024;
 /// The head of an answer, and what is read at once of its body: memory matters more than throughput here.
@@ -108,13 +106,20 @@ pub struct HttpLink {
     target: Target,
     /// The connection of the last exchange, if it may be used again (B-TC-04).
     open: Option<SendRequest<Full<Bytes>>>,
+    /// A request and its answer may take this long.
+    within: Duration,
 }
 
 impl HttpLink {
     /// No connection is made yet.
     #[must_use]
     pub fn new(target: &Target) -> Self {
-        Self { target: target.clone(), open: None }
+        Self { target: target.clone(), open: None, within: Patience::default().ping_after }
+    }
+
+    /// How long an answer may take: as long as the answer to a ping over WebSocket.
+    pub const fn set_patience(&mut self, patience: Patience) {
+        self.within = patience.silent_after.saturating_sub(patience.ping_after);
     }
 
     /// Sends one message and returns the answer to it (C-HT-01). The next one waits for the answer to this one
@@ -124,10 +129,10 @@ impl HttpLink {
         let bytes = body::encode(message, limits.send)
             .map_err(|source| ExchangeError::NotSent { url: self.target.shown(), source })?;
         let request = self.request(bytes, message)?;
-        let answered = timeout(EXCHANGE_WITHIN, self.answer(request)).await;
+        let answered = timeout(self.within, self.answer(request)).await;
         let (head, bytes) = answered.unwrap_or_else(|_| {
             self.open = None;
-            Err(ExchangeError::TimedOut { url: self.target.shown(), seconds: EXCHANGE_WITHIN.as_secs() })
+            Err(ExchangeError::TimedOut { url: self.target.shown(), seconds: self.within.as_secs() })
         })?;
         let text = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         body::decode(&bytes, text(CONTENT_ENCODING), limits.receive).map_err(|source| {
@@ -193,9 +198,14 @@ impl HttpLink {
 
     /// Sends on the connection that is there, or on a new one; gives head and body of a success.
     async fn answer(&mut self, request: Request<Full<Bytes>>) -> Result<(Parts, Vec<u8>), ExchangeError> {
-        let mut sender = match self.open.take() {
-            Some(sender) if sender.is_ready() => sender,
-            _ => self.connect().await?,
+        let kept = match self.open.take() {
+            // It may still be at the end of the last exchange.
+            Some(mut sender) => sender.ready().await.is_ok().then_some(sender),
+            None => None,
+        };
+        let mut sender = match kept {
+            Some(sender) => sender,
+            None => self.connect().await?,
         };
         let sent = match sender.try_send_request(request).await {
             Ok(answer) => Ok(answer),
@@ -244,7 +254,11 @@ impl HttpLink {
             (StatusCode::OK, _) => Ok(()),
             (StatusCode::PAYLOAD_TOO_LARGE, _) => Err(ExchangeError::TooLargeForServer { url }),
             (StatusCode::PROXY_AUTHENTICATION_REQUIRED, Some(proxy)) => {
-                let source = ProxyError::Tunnel(TunnelError::Credentials);
+                let source = TunnelError::Credentials(status.as_u16()).into();
+                Err(DialError::Proxy { url, proxy: proxy.to_string(), source }.into())
+            }
+            (StatusCode::UNAUTHORIZED, Some(proxy)) => {
+                let source = ProxyError::Unauthorized;
                 Err(DialError::Proxy { url, proxy: proxy.to_string(), source }.into())
             }
             _ => {
@@ -272,9 +286,16 @@ impl HttpLink {
     /// A server that wants another certificate of this client says so only here.
     fn broke(&self, source: hyper::Error) -> ExchangeError {
         let url = self.target.shown();
-        if TlsFailure::is_in(&source) {
-            return DialError::Tls { url, source: TlsFailure::of(source) }.into();
+        if !TlsFailure::is_in(&source) {
+            return ExchangeError::Broke { url, source };
         }
-        ExchangeError::Broke { url, source }
+        let source = TlsFailure::of(source);
+        let error = match self.passes_on() {
+            Some(proxy) => {
+                DialError::Proxy { url, proxy: proxy.to_string(), source: ProxyError::Tls(source) }
+            }
+            None => DialError::Tls { url, source },
+        };
+        error.into()
     }
 }

@@ -8,7 +8,7 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    DialError, LinkEnd, Target,
+    DialError, LinkEnd, Patience, Target,
     dial::{self, DIAL_WITHIN},
     frames::{self, Frames},
     tls::TlsFailure,
@@ -23,6 +23,11 @@ use crate::wire::{
 pub struct WsLink(Frames);
 
 impl WsLink {
+    /// How long the server may say nothing.
+    pub const fn set_patience(&mut self, patience: Patience) {
+        self.0.patience = patience;
+    }
+
     /// Sends one message, unless it is over the limit (C-LM-05).
     pub async fn send(&mut self, message: &AgentToServer) -> Result<(), LinkEnd> {
         self.0.send(message).await

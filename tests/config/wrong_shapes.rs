@@ -8,7 +8,7 @@ use crate::support::bad;
 /// A value that a key cannot have, and what is said of it; `None` for a key that takes anything.
 fn wrong(path: &str, takes: &Value) -> Option<(&'static str, String)> {
     let scalar = json!({ "$ref": "#/$defs/scalar" });
-    let secret = path.ends_with(".key_pem") || path == "agent.env";
+    let secret = path.ends_with(".key_pem") || path == "server.proxy_url" || path == "agent.env";
     let got = |got: &str| if secret { String::new() } else { format!(", got {got}") };
     let of = |value: &'static str, wanted: &str, shown: &str| {
         Some((value, format!("must be {wanted}{}", got(shown))))

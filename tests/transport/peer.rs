@@ -13,7 +13,7 @@ use opamp::{
 };
 use prost::Message;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 use tokio_tungstenite::{
@@ -104,16 +104,21 @@ impl Ws {
     }
 }
 
+/// Any byte stream.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
 /// A plain HTTP request as it arrived.
 pub(crate) struct Request {
     pub head: String,
     pub body: Vec<u8>,
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
 }
 
 impl Request {
     /// The next request on a new connection, or on the one that an answer left open.
-    pub(crate) async fn read(mut stream: TcpStream) -> Self {
+    pub(crate) async fn read(stream: impl Stream + 'static) -> Self {
+        let mut stream: Box<dyn Stream> = Box::new(stream);
         let mut bytes = Vec::new();
         let end = loop {
             if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -144,14 +149,21 @@ impl Request {
     }
 
     /// Answers with a message, and gives the connection back.
-    pub(crate) async fn answer(self, message: &ServerToAgent) -> TcpStream {
+    pub(crate) async fn answer(self, message: &ServerToAgent) -> Box<dyn Stream> {
         self.respond("200 OK", "Content-Type: application/x-protobuf\r\n", &message.encode_to_vec()).await
     }
 
-    pub(crate) async fn respond(mut self, status: &str, headers: &str, body: &[u8]) -> TcpStream {
+    /// Grants a CONNECT request.
+    pub(crate) async fn tunnel(mut self) -> Box<dyn Stream> {
+        self.stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.unwrap();
+        self.stream
+    }
+
+    pub(crate) async fn respond(mut self, status: &str, headers: &str, body: &[u8]) -> Box<dyn Stream> {
         let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
         self.stream.write_all(head.as_bytes()).await.unwrap();
         self.stream.write_all(body).await.unwrap();
+        self.stream.flush().await.unwrap();
         self.stream
     }
 }

@@ -22,9 +22,11 @@
 //! as unsent.
 //!
 //! - `receive`: what a reply of the server means
+//! - `pace`: heartbeats, polls, and an attempt before its time
 //! - `setters`: the parts of the agent's state; `asks`: custom messages, certificate requests, another uid
 
 mod asks;
+mod pace;
 mod receive;
 mod setters;
 #[cfg(test)]
@@ -132,6 +134,8 @@ pub struct Client {
     components_in_full: bool,
     asks: Asks,
     phase: Phase,
+    /// The wait is one that the server asked for.
+    asked_to_wait: bool,
     backoff: Backoff,
     effects: VecDeque<Effect>,
 }
@@ -154,6 +158,7 @@ impl Client {
             components_in_full: false,
             asks: Asks::default(),
             phase: Phase::Waiting { until: Duration::ZERO },
+            asked_to_wait: false,
             backoff: Backoff::new(seed),
             effects: VecDeque::new(),
         }
@@ -260,31 +265,11 @@ impl Client {
         }
     }
 
-    /// Sets the heartbeat or poll period; zero means none over WebSocket (C-HB-06), no change over HTTP (N2).
-    pub const fn set_heartbeat(&mut self, period: Duration) {
-        if matches!(self.link, Link::WebSocket) || !period.is_zero() {
-            self.heartbeat = period;
-        }
-    }
-
     /// Changes what the agent can do (C-CP-04).
     pub fn set_capabilities(&mut self, caps: AgentCaps) {
         let caps = caps.with(AgentCapabilities::ReportsStatus);
         self.speak |= caps != self.caps;
         self.caps = caps;
-    }
-
-    const fn period(&self) -> Option<Duration> {
-        let beats = match self.link {
-            Link::Http => true,
-            Link::WebSocket => self.caps.has(AgentCapabilities::ReportsHeartbeat),
-        };
-        match (beats, self.link) {
-            // A server that is polled cannot be polled never (N2).
-            (true, Link::Http) if self.heartbeat.is_zero() => Some(DEFAULT_HEARTBEAT),
-            (true, _) if !self.heartbeat.is_zero() => Some(self.heartbeat),
-            _ => None,
-        }
     }
 
     fn wait(&mut self, why: Retry, now: Duration) {
@@ -293,6 +278,7 @@ impl Client {
         self.dirty = self.dirty.or(unsaid);
         self.unconfirmed = Parts::NONE;
         self.ask_again();
+        self.asked_to_wait = matches!(why, Retry::Overloaded { .. });
         self.phase = Phase::Waiting { until: now + self.backoff.next(why) };
     }
 
@@ -307,6 +293,7 @@ impl Client {
             }
         }
         self.link = link;
+        self.asked_to_wait = false;
         self.phase = Phase::Waiting { until: now };
         self.backoff.reset();
         self.former_uid = None;

@@ -1,6 +1,7 @@
 //! The client's rules, one test per group of conformance ids.
 
 mod endings;
+mod pace;
 
 use super::*;
 use crate::{

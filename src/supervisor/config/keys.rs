@@ -117,6 +117,8 @@ pub(super) static KEYS: &[Key] = &[
     acted("server.client_certificate", Section),
     acted("server.client_certificate.request", Bool),
     acted("server.settings_apply_timeout", Duration),
+    acted("server.proxy_url", Secret),
+    acted("server.proxy_connect_headers", Headers),
     acted("server.tls", Section),
     acted("server.tls.ca_file", Text),
     acted("server.tls.ca_pem", Text),

@@ -12,7 +12,10 @@ use super::{endpoint::ServerEndpoint, export::ExportsConfig, secret::Secret};
 use crate::{
     os::sandbox::{Capabilities as KernelCapabilities, FileAccess, Limits},
     supervisor::fence::Restrictions,
-    transport::tls::{CipherSuite, Curve},
+    transport::{
+        Proxy,
+        tls::{CipherSuite, Curve},
+    },
     wire::InstanceUid,
 };
 
@@ -36,7 +39,9 @@ pub struct ServerConfig {
     pub endpoint: ServerEndpoint,
     /// Sent on connect; one header may have several values.
     pub headers: BTreeMap<String, Vec<Secret>>,
-    /// Used with `wss` and `https` only.
+    /// Before what the environment says.
+    pub proxy: Option<Proxy>,
+    /// Used with `wss` and `https`, and with a proxy that is spoken to inside TLS.
     pub tls: TlsConfig,
     /// How long an offered connection has to prove itself.
     pub settings_apply_timeout: Duration,

@@ -64,7 +64,8 @@ pub(in crate::supervisor) fn version(text: &str) -> Option<TlsVersion> {
 /// Tells one `server` of the file from another: names of files count, not what is in them. What is as by default
 /// leaves no trace, so that a key that a later supervisor knows does not make every file another one.
 pub(in crate::supervisor) fn digest(file: &ServerConfig) -> String {
-    let ServerConfig { endpoint, headers, tls, settings_apply_timeout: _, request_certificate: _ } = file;
+    let ServerConfig { endpoint, headers, proxy, tls, settings_apply_timeout: _, request_certificate: _ } =
+        file;
     let mut hash = Sha256::new();
     let mut add = |name: &str, value: &str| {
         for part in [name, value] {
@@ -76,6 +77,11 @@ pub(in crate::supervisor) fn digest(file: &ServerConfig) -> String {
     for (name, values) in headers {
         values.iter().for_each(|value| add(name, value.expose()));
     }
+    if let Some(proxy) = proxy {
+        add("proxy_url", proxy.url().as_str());
+    }
+    tls.cipher_suites.iter().for_each(|suite| add("cipher_suites", &format!("{suite:?}")));
+    tls.curves.iter().for_each(|curve| add("curve_preferences", &format!("{curve:?}")));
     match &tls.ca {
         Some(Pem::File(path)) => add("ca_file", &path.to_string_lossy()),
         Some(Pem::Text(text)) => add("ca_pem", text),

@@ -14,7 +14,7 @@ use crate::{
         reload::{Cause, Found},
     },
     telemetry::otlp::Direction,
-    transport::client::Notice,
+    transport::client::{Ended, Notice},
     wire::proto::AvailableComponents,
 };
 
@@ -145,7 +145,7 @@ impl Driver {
             // Whoever listens there has yet to answer.
             Notice::Connected => tracing::debug!("there is a connection to the server"),
             Notice::Disconnected(ended) => {
-                self.disconnected(ended.why.clone());
+                self.disconnected(ended.clone());
                 self.trial_failed(ended);
             }
             Notice::Redirected(number) => self.redirected(number),
@@ -154,11 +154,20 @@ impl Driver {
     }
 
     /// The same reason is told once, not at every attempt.
-    fn disconnected(&mut self, why: String) {
+    fn disconnected(&mut self, ended: Ended) {
+        let Ended { why, permanent, again_in } = ended;
         if self.away.as_ref() == Some(&why) {
             return tracing::debug!("still not connected to the server: {why}");
         }
-        tracing::warn!("not connected to the server, trying again: {why}");
+        let again = again_in.map_or_else(String::new, |wait| format!(" in {} s", wait.as_secs().max(1)));
+        if permanent {
+            tracing::warn!(
+                "not connected to the server: {why}; tried again{again}, and at once when supervisor.yaml or a file of \
+                 server.tls changes"
+            );
+        } else {
+            tracing::warn!("not connected to the server, trying again{again}: {why}");
+        }
         self.server_changed(Some(why));
     }
 

@@ -43,13 +43,14 @@ impl Changes {
     }
 
     fn of_server(&mut self, old: &ServerConfig, new: &ServerConfig) {
-        let ServerConfig { endpoint, headers, tls, settings_apply_timeout, request_certificate } = new;
+        let ServerConfig { endpoint, headers, proxy, tls, settings_apply_timeout, request_certificate } = new;
         let same = old.request_certificate == *request_certificate;
         self.note("server.client_certificate.request", Needs::Nothing, same);
         let same = old.settings_apply_timeout == *settings_apply_timeout;
         self.note("server.settings_apply_timeout", Needs::Nothing, same);
         self.note("server.endpoint", Needs::Dial, old.endpoint == *endpoint);
         self.note("server.headers", Needs::Dial, old.headers == *headers);
+        self.note("server.proxy_url", Needs::Dial, old.proxy == *proxy);
         self.note("server.tls", Needs::Dial, old.tls == *tls);
     }
 

@@ -10,13 +10,16 @@ mod handle;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until},
+};
 
 pub use handle::{ClientHandle, Update};
 use handle::{Shared, elsewhere_wanted};
 
 use super::{
-    DialError, LinkEnd, Target,
+    DialError, LinkEnd, Patience, Target,
     http::{ExchangeError, HttpLink},
     ws::{self, WsLink},
 };
@@ -32,6 +35,8 @@ use crate::{
 const QUEUE: usize = 32;
 /// What a server that is left over plain HTTP has to answer.
 const LEAVE_WITHIN: Duration = Duration::from_secs(3);
+/// While there is no connection, files of its TLS settings are looked at this often.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A shutdown in order may take this long.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(5);
 
@@ -57,23 +62,29 @@ pub struct Ended {
     pub why: String,
     /// The same attempt ends the same way until somebody changes something, there or here.
     pub permanent: bool,
+    /// When it is tried again, unless something changes before.
+    pub again_in: Option<Duration>,
 }
 
 impl Ended {
     fn of_dial(error: &DialError) -> Self {
-        Self { why: error.to_string(), permanent: error.is_permanent() }
+        Self { why: error.to_string(), permanent: error.is_permanent(), again_in: None }
     }
 
     fn of_exchange(error: &ExchangeError) -> Self {
-        Self { why: error.to_string(), permanent: error.is_permanent() }
+        Self { why: error.to_string(), permanent: error.is_permanent(), again_in: None }
     }
 
     fn of_link(end: &LinkEnd) -> Self {
-        Self { why: end.to_string(), permanent: false }
+        Self { why: end.to_string(), permanent: false, again_in: None }
     }
 
     fn left() -> Self {
-        Self { why: format!("no answer within {LEAVE_WITHIN:?} to a server that is left"), permanent: false }
+        Self {
+            why: format!("no answer within {LEAVE_WITHIN:?} to a server that is left"),
+            permanent: false,
+            again_in: None,
+        }
     }
 }
 
@@ -82,7 +93,15 @@ impl Ended {
 pub fn spawn(client: Client, target: Target, clock: Clock) -> (ClientHandle, mpsc::Receiver<Notice>) {
     let (tell, notices) = mpsc::channel(QUEUE);
     let shared = Arc::new(Shared::default());
-    let shell = Shell { client, target, clock, link: Link::None, shared: shared.clone(), tell };
+    let shell = Shell {
+        client,
+        target,
+        clock,
+        link: Link::None,
+        looked: Instant::now(),
+        shared: shared.clone(),
+        tell,
+    };
     let task = tokio::spawn(shell.run());
     (ClientHandle { shared, task }, notices)
 }
@@ -93,11 +112,23 @@ enum Link {
     Http { link: Box<HttpLink>, answered: bool },
 }
 
+impl Link {
+    const fn set_patience(&mut self, patience: Patience) {
+        match self {
+            Self::None => {}
+            Self::Ws(link) => link.set_patience(patience),
+            Self::Http { link, .. } => link.set_patience(patience),
+        }
+    }
+}
+
 struct Shell {
     client: Client,
     target: Target,
     clock: Clock,
     link: Link,
+    /// When the files of the target's TLS settings were looked at.
+    looked: Instant,
     shared: Arc<Shared>,
     tell: mpsc::Sender<Notice>,
 }
@@ -187,7 +218,8 @@ impl Shell {
             Ok(Link::Http { link: Box::new(HttpLink::new(&self.target)), answered: false })
         };
         match dialled {
-            Ok(link) => {
+            Ok(mut link) => {
+                link.set_patience(Patience::of_heartbeat(self.client.heartbeat()));
                 self.link = link;
                 self.client.connected((self.clock)());
                 if matches!(self.link, Link::Ws(_)) {
@@ -245,6 +277,7 @@ impl Shell {
                 None => std::future::pending().await,
             }
         };
+        let renewed = renewed(&self.target, self.looked, self.client.is_online());
         let message = async {
             match &mut self.link {
                 Link::Ws(link) => link.recv().await,
@@ -254,6 +287,7 @@ impl Shell {
         tokio::select! {
             () = self.shared.wake.notified() => {}
             () = timer => self.client.handle_timeout((self.clock)()),
+            changed = renewed => self.looked_at_files(changed),
             received = message => match received {
                 Ok(message) => self.client.received(message, (self.clock)()),
                 Err(end) => self.lost(Retry::Lost, Ended::of_link(&end)).await,
@@ -261,16 +295,39 @@ impl Shell {
         }
     }
 
+    /// A connection is made anew with files that changed (F-93), and one that failed is tried at once.
+    fn looked_at_files(&mut self, changed: bool) {
+        self.looked = Instant::now();
+        let now = (self.clock)();
+        match (changed, self.client.is_online()) {
+            (false, _) => {}
+            (true, true) => self.client.redirect(self.target.link(), now),
+            (true, false) => self.client.hurry(now),
+        }
+    }
+
     async fn lost(&mut self, retry: Retry, why: Ended) {
         self.link = Link::None;
-        self.client.disconnected(retry, (self.clock)());
-        self.tell(Notice::Disconnected(why)).await;
+        let now = (self.clock)();
+        self.client.disconnected(retry, now);
+        let again_in = self.client.poll_timeout().map(|until| until.saturating_sub(now));
+        self.tell(Notice::Disconnected(Ended { again_in, ..why })).await;
     }
 
     async fn tell(&self, notice: Notice) {
         // Nobody listens any more only while the agent shuts down.
         let _ = self.tell.send(notice).await;
     }
+}
+
+/// Resolves when it is time to look at the files of the target's TLS settings, with whether there are others in
+/// them that can be used. What is dialled reads them anyway.
+async fn renewed(target: &Target, looked: Instant, online: bool) -> bool {
+    let files = target.tls.as_ref().filter(|tls| tls.is_of_files());
+    let every = files.and_then(|tls| if online { tls.reload_interval() } else { Some(LOOK_EVERY) });
+    let (Some(tls), Some(every)) = (files, every) else { return std::future::pending().await };
+    sleep_until(looked + every).await;
+    tls.has_changed().await
 }
 
 /// One exchange; nothing when the server that is left, or is about to be, takes too long to answer.

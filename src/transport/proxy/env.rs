@@ -9,14 +9,6 @@ use url::{Host, Url};
 
 use super::{BadProxy, Proxy};
 
-/// What the environment says about proxies, read once.
-#[derive(Clone, Debug, Default)]
-pub struct Environment {
-    secure: Option<Proxy>,
-    plain: Option<Proxy>,
-    except: Vec<Exception>,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Exception {
     whom: Whom,
@@ -33,34 +25,27 @@ enum Whom {
     Network(IpAddr, u8),
 }
 
-impl Environment {
-    /// Reads the variables by this function. A proxy that cannot be used is an error with the variable's name.
-    pub fn read(var: impl Fn(&str) -> Option<String>) -> Result<Self, (&'static str, BadProxy)> {
-        let first = |names: &[&'static str]| {
-            names.iter().find_map(|name| Some((*name, var(name).filter(|text| !text.trim().is_empty())?)))
-        };
-        let proxy = |names: &[&'static str]| match first(names) {
-            Some((name, text)) => Proxy::parse(&text).map(Some).map_err(|error| (name, error)),
-            None => Ok(None),
-        };
-        let except = first(&["no_proxy", "NO_PROXY"]).map(|(_, list)| list).unwrap_or_default();
-        Ok(Self {
-            secure: proxy(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])?,
-            plain: proxy(&["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])?,
-            except: except.split([',', ' ']).filter_map(Exception::parse).collect(),
-        })
+/// The proxy for this URL by these variables, if it is to go through one. A variable that names no proxy is an
+/// error with its name.
+pub fn of_environment(
+    var: impl Fn(&str) -> Option<String>,
+    url: &Url,
+) -> Result<Option<Proxy>, (&'static str, BadProxy)> {
+    let first = |names: &[&'static str]| {
+        names.iter().find_map(|name| Some((*name, var(name).filter(|text| !text.trim().is_empty())?)))
+    };
+    let names = match url.scheme() {
+        "https" | "wss" => ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+        _ => ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"],
+    };
+    let (Some(host), Some((name, text))) = (url.host(), first(&names)) else { return Ok(None) };
+    let except = first(&["no_proxy", "NO_PROXY"]).map(|(_, list)| list).unwrap_or_default();
+    let mut except = except.split([',', ' ']).filter_map(Exception::parse);
+    let port = url.port_or_known_default();
+    if is_loopback(&host) || except.any(|except| except.covers(&host, port)) {
+        return Ok(None);
     }
-
-    /// The proxy for this URL, if it is to go through one.
-    #[must_use]
-    pub fn proxy(&self, url: &Url) -> Option<&Proxy> {
-        let secure = matches!(url.scheme(), "https" | "wss");
-        let proxy = if secure { &self.secure } else { &self.plain }.as_ref()?;
-        let port = url.port_or_known_default();
-        let host = url.host()?;
-        let direct = is_loopback(&host) || self.except.iter().any(|except| except.covers(&host, port));
-        (!direct).then_some(proxy)
-    }
+    Proxy::parse(&text).map(Some).map_err(|error| (name, error))
 }
 
 fn is_loopback(host: &Host<&str>) -> bool {
@@ -153,34 +138,31 @@ fn within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
 mod tests {
     use super::*;
 
-    fn environment(vars: &[(&str, &str)]) -> Environment {
+    type Vars = [(&'static str, &'static str)];
+
+    fn chosen(vars: &Vars, url: &str) -> Option<String> {
         let var =
             |name: &str| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Environment::read(var).unwrap()
-    }
-
-    fn chosen(environment: &Environment, url: &str) -> Option<String> {
-        environment.proxy(&url.parse().unwrap()).map(ToString::to_string)
+        of_environment(var, &url.parse().unwrap()).unwrap().map(|proxy| proxy.to_string())
     }
 
     #[test]
     fn each_scheme_has_its_variable_and_lower_case_wins() {
-        let both =
-            environment(&[("HTTPS_PROXY", "tls:1"), ("HTTP_PROXY", "plain:2"), ("http_proxy", "small:3")]);
+        let both = [("HTTPS_PROXY", "tls:1"), ("HTTP_PROXY", "plain:2"), ("http_proxy", "small:3")];
         for url in ["wss://s.example/v1", "https://s.example/v1"] {
             assert_eq!(chosen(&both, url).as_deref(), Some("http://tls:1"), "{url}");
         }
         for url in ["ws://s.example/v1", "http://s.example/v1"] {
             assert_eq!(chosen(&both, url).as_deref(), Some("http://small:3"), "{url}");
         }
-        let all = environment(&[("ALL_PROXY", "socks5://all"), ("HTTPS_PROXY", " ")]);
+        let all = [("ALL_PROXY", "socks5://all"), ("HTTPS_PROXY", " ")];
         assert_eq!(chosen(&all, "wss://s.example/").as_deref(), Some("socks5://all:1080"));
-        assert_eq!(chosen(&environment(&[("HTTP_PROXY", "plain:2")]), "wss://s.example/"), None);
+        assert_eq!(chosen(&[("HTTP_PROXY", "plain:2")], "wss://s.example/"), None);
     }
 
     #[test]
     fn loopback_is_never_proxied() {
-        let all = environment(&[("all_proxy", "proxy:1")]);
+        let all = [("all_proxy", "proxy:1")];
         for url in ["ws://localhost:4320/", "wss://127.0.0.9/", "https://[::1]:4320/"] {
             assert_eq!(chosen(&all, url), None, "{url}");
         }
@@ -190,7 +172,7 @@ mod tests {
     fn no_proxy_takes_names_suffixes_networks_ports_and_a_star() {
         let list =
             "example.com, .inner.org,*.lab.net 10.0.0.0/8,192.168.1.7,fd00::/8,port.io:4320,[2001:db8::1]";
-        let some = environment(&[("ALL_PROXY", "proxy:1"), ("NO_PROXY", list)]);
+        let some = [("ALL_PROXY", "proxy:1"), ("NO_PROXY", list)];
         for url in [
             "wss://example.com/",
             "wss://a.b.EXAMPLE.com/",
@@ -214,19 +196,20 @@ mod tests {
         ] {
             assert!(chosen(&some, url).is_some(), "{url}");
         }
-        let none = environment(&[("ALL_PROXY", "proxy:1"), ("no_proxy", "*")]);
+        let none = [("ALL_PROXY", "proxy:1"), ("no_proxy", "*")];
         assert_eq!(chosen(&none, "wss://s.example/"), None);
-        let everything = environment(&[("ALL_PROXY", "proxy:1"), ("no_proxy", "0.0.0.0/0")]);
+        let everything = [("ALL_PROXY", "proxy:1"), ("no_proxy", "0.0.0.0/0")];
         assert_eq!(chosen(&everything, "wss://8.8.8.8/"), None);
         assert!(chosen(&everything, "wss://s.example/").is_some());
     }
 
     #[test]
     fn a_variable_that_names_no_proxy_is_named_without_its_value() {
-        let wrong =
-            Environment::read(|name| (name == "HTTPS_PROXY").then(|| "ftp://u:s3cret@proxy".to_owned()));
-        let (name, error) = wrong.unwrap_err();
+        let var = |name: &str| (name == "HTTPS_PROXY").then(|| "ftp://u:s3cret@proxy".to_owned());
+        let (name, error) = of_environment(var, &"wss://s.example/".parse().unwrap()).unwrap_err();
         assert_eq!(name, "HTTPS_PROXY");
         assert!(error.to_string().contains("ftp") && !error.to_string().contains("s3cret"), "{error}");
+        // One that is not asked for does not matter.
+        assert_eq!(of_environment(var, &"ws://s.example/".parse().unwrap()), Ok(None));
     }
 }

@@ -15,7 +15,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-pub use env::Environment;
+pub use env::of_environment;
 pub use tunnel::TunnelError;
 pub(super) use tunnel::{connect, socks};
 

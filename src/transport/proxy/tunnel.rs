@@ -16,8 +16,10 @@ const ANSWER_LIMIT: usize = 16 * 1024;
 pub enum TunnelError {
     #[error("the connection to it broke: {0}")]
     Broken(#[from] io::Error),
-    #[error("it asks for credentials (407); give them in its URL as http://user:password@…")]
-    Credentials,
+    #[error(
+        "it asks for credentials, or does not take these ({0}); give them in its URL as http://user:password@…"
+    )]
+    Credentials(u16),
     #[error("it refuses to connect there ({0}); does it allow CONNECT to that host and port?")]
     Refused(u16),
     #[error("it cannot reach the server ({0})")]
@@ -40,7 +42,7 @@ impl TunnelError {
     /// Whether the same again can only bring the same.
     pub(in crate::transport) const fn is_permanent(&self) -> bool {
         match self {
-            Self::Credentials
+            Self::Credentials(_)
             | Self::Refused(_)
             | Self::NoHttp
             | Self::NoSocks
@@ -72,7 +74,8 @@ pub(in crate::transport) async fn connect(
     stream.flush().await?;
     match status(&head(stream).await?).ok_or(TunnelError::NoHttp)? {
         200..=299 => Ok(()),
-        407 => Err(TunnelError::Credentials),
+        // Some answer 401 to wrong ones.
+        status @ (401 | 407) => Err(TunnelError::Credentials(status)),
         status @ 500..=599 => Err(TunnelError::Unreachable(status)),
         status => Err(TunnelError::Refused(status)),
     }

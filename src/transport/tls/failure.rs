@@ -126,7 +126,8 @@ fn certificate(error: &CertificateError, f: &mut fmt::Formatter<'_>) -> fmt::Res
             "the server's certificate is for another name ({error}); correct server.endpoint, or set \
              server.tls.server_name_override"
         ),
-        CertificateError::UnknownIssuer => f.write_str(
+        // The second is what a new CA with the name of the old one makes of it.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => f.write_str(
             "nobody who is trusted vouches for the server's certificate; name its CA in server.tls.ca_file",
         ),
         CertificateError::Other(why) if why.0.is::<SelfSigned>() => f.write_str(

@@ -1,4 +1,4 @@
-//! `server`: endpoint, headers, TLS.
+//! `server`: endpoint, headers, proxy, TLS.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,16 +15,19 @@ use super::{
     positive,
     tls::{Block, Source, non_empty},
 };
+use crate::transport::{Proxy, proxy::Speaks};
 
 const SETTINGS_APPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) fn decode(context: &mut Context<'_>) -> Option<ServerConfig> {
     let endpoint = endpoint(context);
-    let headers = headers(context);
+    let headers = headers(context, "server.headers");
+    let proxy = proxy(context);
     let tls = tls(context);
     let endpoint = endpoint?;
     let beyond_insecure = context.entries("server.tls").iter().any(|entry| entry.key != "insecure");
-    if !endpoint.is_secure() && beyond_insecure {
+    let to_proxy = proxy.as_ref().is_some_and(|proxy| proxy.speaks() == Speaks::Https);
+    if !endpoint.is_secure() && !to_proxy && beyond_insecure {
         let scheme = endpoint.url().scheme();
         let message =
             format!("server.tls has no effect with {scheme}://; it is used with wss:// and https:// only");
@@ -47,6 +50,7 @@ pub(super) fn decode(context: &mut Context<'_>) -> Option<ServerConfig> {
     Some(ServerConfig {
         endpoint,
         headers,
+        proxy,
         tls,
         settings_apply_timeout,
         request_certificate: request_certificate(context),
@@ -75,8 +79,32 @@ fn endpoint(context: &mut Context<'_>) -> Option<ServerEndpoint> {
     text.parse().map_err(|error: InvalidEndpoint| context.problem(key, error.to_string())).ok()
 }
 
-fn headers(context: &mut Context<'_>) -> BTreeMap<String, Vec<Secret>> {
-    let key = "server.headers";
+/// A URL may hold a password, so nothing of it is in a message.
+fn proxy(context: &mut Context<'_>) -> Option<Proxy> {
+    let (key, headers_key) = ("server.proxy_url", "server.proxy_connect_headers");
+    let sent = headers(context, headers_key);
+    let Some(text) = non_empty(context, key) else {
+        if !sent.is_empty() {
+            context.notice(headers_key, format!("{headers_key} has no effect without {key}"));
+        }
+        return None;
+    };
+    let mut proxy =
+        Proxy::parse(text).map_err(|error| context.problem(key, format!("{key}: {error}"))).ok()?;
+    if proxy.speaks() == Speaks::Socks5 && !sent.is_empty() {
+        context.notice(headers_key, format!("{headers_key} has no effect: a SOCKS proxy takes no headers"));
+        return Some(proxy);
+    }
+    for (name, values) in &sent {
+        for value in values {
+            // One that cannot be sent is a problem already.
+            let _ = proxy.connect_header(name, value.expose());
+        }
+    }
+    Some(proxy)
+}
+
+fn headers(context: &mut Context<'_>, key: &str) -> BTreeMap<String, Vec<Secret>> {
     let mut headers = BTreeMap::new();
     for entry in context.entries(key) {
         let name = short(&entry.key);

@@ -49,7 +49,12 @@ static TEXTS: &[Text] = &[
         "\"60s\"",
         "How long a connection that the server offers has to prove itself.",
     ),
-    says("server.tls", "For wss:// and https:// only."),
+    says(
+        "server.proxy_url",
+        "The proxy to go through: http://, https:// or socks5://, with user:password@ where it asks. Without it HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY of the environment count.",
+    ),
+    says("server.proxy_connect_headers", "Sent to a proxy that speaks HTTP, and not to the server."),
+    says("server.tls", "For wss:// and https://, and toward an https:// proxy."),
     says("server.tls.ca_file", "PEM file of certificates to trust; without one, the system's are trusted."),
     says("server.tls.ca_pem", "The same as text."),
     with("server.tls.include_system_ca_certs_pool", "false", "Trust the system's certificates besides."),
