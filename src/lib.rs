@@ -83,7 +83,9 @@
 //! | The running Collector is not touched before a config passed its checks | `machine::apply`: `Checking` comes before `Proving` |
 //! | SIGHUP goes only to a process that was heard from | `machine::apply::switch` and `machine::refresh` need a session |
 //! | An operator's change is durable before it is acknowledged or offered | `Hub::operate`: store, then memory, then wake-ups |
-//! | Secrets show in no log, message or `Debug` | `config::Secret`, `cli::settings::Secret`, `auth::token::Token` |
+//! | An enrolment, and the first use of a credential, is durable before the message that brings it is taken in | `Gate::settle`: store, then memory, then the hub |
+//! | No identity speaks for an agent that is another's | [`server::identity::rules`], asked for each message |
+//! | Secrets show in no log, message or `Debug` | `config::Secret`, `cli::settings::Secret`, `auth::token::Token`, `identity::Secret` |
 //! | Each wait has a deadline, each queue a length, each peer-sent size a limit | constants at the top of the file that waits, queues or reads |
 //!
 //! # Where to add X
@@ -108,6 +110,7 @@
 //! | a number of the server to watch | `server/hub/metrics.rs` and `server/api/metrics.rs` |
 //! | a reason to turn an agent away for now | `server/accept/load.rs`, its counter in `server/hub/metrics.rs` |
 //! | a rule about who is there | `server/fleet/presence.rs`; about two that use one uid, `protocol/server/duplicates` |
+//! | a way for agents to prove who they are | a `Proof` in `server/identity/rules.rs`, read off a request in `server/accept/admission.rs` |
 //! | a flag of the server | `Settings` in `server/config.rs`, `src/bin/opamp-server.rs` |
 //! | a command on the supervisor's host | the grammar in `supervisor/commands/args.rs`, a file of its own beside it, one arm in `mod.rs`, a row in `docs/supervisor.md` |
 //! | something that is asked of the running supervisor | a `Request` in `supervisor/control/mod.rs`, done in `supervisor/driver/requests.rs` |

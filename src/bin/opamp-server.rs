@@ -8,6 +8,7 @@ use opamp::{
     server::{
         Server, ServerError, announce,
         config::{AgentAuth, Settings},
+        identity::Approval,
     },
     telemetry::logs,
 };
@@ -50,6 +51,15 @@ struct Args {
     /// Whether agents must prove who they are: none or required [default: required with TLS, else none]
     #[arg(long, value_name = "WORD")]
     agent_auth: Option<AgentAuth>,
+    /// What agents that enrol are told to connect to [default: what they dialled]
+    #[arg(long, value_name = "URL")]
+    opamp_advertise: Option<String>,
+    /// Who grants agents' requests for certificates: automatic or manual [default: automatic]
+    #[arg(long, value_name = "WORD")]
+    csr_approval: Option<Approval>,
+    /// How long agents' certificates live [default: 90]
+    #[arg(long, value_name = "DAYS")]
+    client_cert_days: Option<u32>,
     /// Let agents connect from beyond loopback without TLS, and without a credential unless --agent-auth required
     #[arg(long)]
     insecure_agents: bool,
@@ -118,6 +128,9 @@ fn run(args: Args) -> anyhow::Result<()> {
         api_tls_key: args.api_tls_key,
         tls_min_version: args.tls_min_version,
         agent_auth: args.agent_auth,
+        opamp_advertise: args.opamp_advertise,
+        csr_approval: args.csr_approval,
+        client_cert_days: args.client_cert_days,
         insecure_agents: args.insecure_agents.then_some(true),
         insecure_api: args.insecure_api.then_some(true),
         max_message_size: args.max_message_size,

@@ -40,7 +40,7 @@ pub(super) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Show agents, agentgroups, agentremoteconfigs or namespaces
+    /// Show agents, agentgroups, agentremoteconfigs, namespaces, enrollmenttokens, identities or certificaterequests
     Get(Get),
     /// Create or replace the AgentRemoteConfigs and AgentGroups of a YAML file
     Apply(Apply),
@@ -57,6 +57,17 @@ pub(super) enum Command {
     Watch(Watch),
     /// Delete one object
     Delete(Delete),
+    /// Make an enrolment token, by which agents become known to the server
+    #[command(subcommand)]
+    Create(CreateCommand),
+    /// Cut an identity off: its agents' connections end at once, and no credential of it is taken again
+    Revoke(Revoke),
+    /// Give the agent of an identity a new secret in the place of the one that it has
+    Rotate(Rotate),
+    /// Let an identity in that waits for it, or grant a request for a certificate
+    Approve(Approve),
+    /// Refuse a request for a certificate
+    Deny(Deny),
     /// List contexts, or choose one
     #[command(subcommand)]
     Context(ContextCommand),
@@ -70,6 +81,74 @@ pub(super) enum Command {
 pub(super) enum ConfigCommand {
     /// Give a Collector config to agents and wait until each says APPLIED or FAILED
     Push(Push),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CreateCommand {
+    /// A token that agents enrol with; its secret is printed once, to standard output
+    #[command(name = "enrollmenttoken", visible_alias = "et")]
+    EnrollmentToken(CreateToken),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CreateToken {
+    /// Its name; the identities of the agents begin with it
+    pub name: String,
+    /// How long it may be used, such as 90s, 30m or 24h
+    #[arg(long, default_value = "24h", value_parser = duration, value_name = "TIME")]
+    pub ttl: Duration,
+    /// How many agents may enrol with it
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_uses: u32,
+    /// A label for the agents that enrol with it (may be given more than once)
+    #[arg(long, value_name = "K=V")]
+    pub label: Vec<String>,
+    /// Agents that enrol wait until `opampctl approve identity NAME`
+    #[arg(long)]
+    pub manual_approval: bool,
+    #[command(flatten)]
+    pub namespace: Namespace,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Revoke {
+    /// identity (id)
+    pub kind: Kind,
+    /// Its name
+    pub name: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Rotate {
+    /// identity (id)
+    pub kind: Kind,
+    /// Its name
+    pub name: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Approve {
+    /// identity (id) or certificaterequest (csr)
+    pub kind: Kind,
+    /// Its name
+    pub name: String,
+    /// A certificate (PEM, with its chain) that another CA signed for the request; else the server signs
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
+    /// That CA's certificate (PEM), for the agent
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub ca_certificate: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Deny {
+    /// certificaterequest (csr)
+    pub kind: Kind,
+    /// Its name
+    pub name: String,
+    /// What the agent is told
+    #[arg(long)]
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -94,7 +173,7 @@ pub(super) enum Format {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Get {
-    /// agents, agentgroups (ag), agentremoteconfigs (arc) or namespaces (ns)
+    /// agents, agentgroups (ag), agentremoteconfigs (arc), namespaces (ns), enrollmenttokens (et), identities (id), csr
     pub kind: Kind,
     /// Names (for agents: instance uids); all when none is given
     pub names: Vec<String>,
@@ -261,7 +340,7 @@ pub(super) struct Watch {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Delete {
-    /// agent, agentgroup (ag), agentremoteconfig (arc) or namespace (ns)
+    /// agent, agentgroup (ag), agentremoteconfig (arc), namespace (ns), enrollmenttoken (et), identity (id), csr
     pub kind: Kind,
     /// The name (for an agent: its instance uid)
     pub name: String,

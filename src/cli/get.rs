@@ -9,7 +9,7 @@ use super::error::Error;
 use super::kind::Kind;
 use super::model::{Agent, ConfigState};
 use super::select::View;
-use super::{output, select};
+use super::{enrolment, output, select};
 
 pub(super) async fn run(client: &Client, get: &Get) -> Result<(), Error> {
     if !get.selector.is_empty() && get.kind != Kind::Agent {
@@ -35,8 +35,8 @@ pub(super) async fn run(client: &Client, get: &Get) -> Result<(), Error> {
 }
 
 async fn list(client: &Client, get: &Get) -> Result<Vec<Value>, Error> {
-    if get.kind == Kind::Namespace {
-        return client.list(&Kind::Namespace.collection(""), &[]).await;
+    if !get.kind.is_namespaced() {
+        return client.list(&get.kind.collection(""), &[]).await;
     }
     let mut items = Vec::new();
     for namespace in select::namespaces(client, &get.scope).await? {
@@ -62,7 +62,7 @@ async fn named(client: &Client, get: &Get) -> Result<Vec<Value>, Error> {
     for name in &get.names {
         let found = client.find(&get.kind.object(namespace, name)).await?;
         let place =
-            if get.kind == Kind::Namespace { String::new() } else { format!(" in namespace {namespace}") };
+            if get.kind.is_namespaced() { format!(" in namespace {namespace}") } else { String::new() };
         items.push(found.ok_or_else(|| Error::NotFound(format!("there is no {} {name}{place}", get.kind)))?);
     }
     Ok(items)
@@ -79,7 +79,7 @@ fn whole(mut items: Vec<Value>, get: &Get) -> String {
     if get.output == Format::Json { output::json(&value) } else { output::yaml(&value) }
 }
 
-fn name(kind: Kind, item: &Value) -> &str {
+pub(super) fn name(kind: Kind, item: &Value) -> &str {
     let pointer = if kind == Kind::Agent { "/metadata/instanceUid" } else { "/metadata/name" };
     item.pointer(pointer).and_then(Value::as_str).unwrap_or("")
 }
@@ -100,8 +100,20 @@ fn table(items: &[Value], get: &Get) -> String {
         Kind::Namespace => {
             (vec!["NAME"], items.iter().map(|item| vec![name(get.kind, item).to_owned()]).collect())
         }
+        Kind::EnrollmentToken => (
+            vec!["NAME", "STATE", "USES", "MAX USES", "APPROVAL", "EXPIRES"],
+            items.iter().map(enrolment::token_row).collect(),
+        ),
+        Kind::Identity => (
+            vec!["NAME", "NAMESPACE", "STATE", "CONNECTED", "CREDENTIAL", "ENROLLED WITH", "INSTANCE UIDS"],
+            items.iter().map(enrolment::identity_row).collect(),
+        ),
+        Kind::CertificateRequest => (
+            vec!["NAME", "STATE", "INSTANCE UID", "KEY", "SUBJECT", "REQUESTED"],
+            items.iter().map(enrolment::request_row).collect(),
+        ),
     };
-    if !(get.scope.all_namespaces || wide) || get.kind == Kind::Namespace {
+    if !(get.scope.all_namespaces || wide) || !get.kind.is_namespaced() {
         return output::table(&header, rows);
     }
     header.insert(0, "NAMESPACE");
@@ -171,7 +183,7 @@ pub(super) fn yes_no(value: Option<bool>) -> String {
 }
 
 /// How long ago, in the largest unit that fits.
-fn age(when: &str, now: Timestamp) -> String {
+pub(super) fn age(when: &str, now: Timestamp) -> String {
     let Ok(when) = when.parse::<Timestamp>() else { return "-".to_owned() };
     let seconds = now.duration_since(when).as_secs().max(0);
     match seconds {

@@ -9,6 +9,9 @@ pub(super) enum Kind {
     AgentGroup,
     AgentRemoteConfig,
     Namespace,
+    EnrollmentToken,
+    Identity,
+    CertificateRequest,
 }
 
 impl Kind {
@@ -19,6 +22,9 @@ impl Kind {
             Self::AgentGroup => "agentgroups",
             Self::AgentRemoteConfig => "agentremoteconfigs",
             Self::Namespace => "namespaces",
+            Self::EnrollmentToken => "enrollmenttokens",
+            Self::Identity => "identities",
+            Self::CertificateRequest => "certificaterequests",
         }
     }
 
@@ -29,15 +35,20 @@ impl Kind {
             Self::AgentGroup => "AgentGroup",
             Self::AgentRemoteConfig => "AgentRemoteConfig",
             Self::Namespace => "Namespace",
+            Self::EnrollmentToken => "EnrollmentToken",
+            Self::Identity => "Identity",
+            Self::CertificateRequest => "CertificateRequest",
         }
     }
 
-    /// The path of the collection: inside a namespace, but for namespaces themselves.
+    /// Whether objects of this kind are in a namespace.
+    pub(super) fn is_namespaced(self) -> bool {
+        !matches!(self, Self::Namespace | Self::Identity | Self::CertificateRequest)
+    }
+
+    /// The path of the collection.
     pub(super) fn collection(self, namespace: &str) -> Vec<&str> {
-        match self {
-            Self::Namespace => vec!["namespaces"],
-            _ => vec!["namespaces", namespace, self.plural()],
-        }
+        if self.is_namespaced() { vec!["namespaces", namespace, self.plural()] } else { vec![self.plural()] }
     }
 
     /// The path of one object.
@@ -55,6 +66,9 @@ impl fmt::Display for Kind {
             Self::AgentGroup => "agentgroup",
             Self::AgentRemoteConfig => "agentremoteconfig",
             Self::Namespace => "namespace",
+            Self::EnrollmentToken => "enrollmenttoken",
+            Self::Identity => "identity",
+            Self::CertificateRequest => "certificaterequest",
         })
     }
 }
@@ -68,7 +82,12 @@ impl FromStr for Kind {
             "agentgroup" | "agentgroups" | "ag" => Ok(Self::AgentGroup),
             "agentremoteconfig" | "agentremoteconfigs" | "arc" => Ok(Self::AgentRemoteConfig),
             "namespace" | "namespaces" | "ns" => Ok(Self::Namespace),
-            _ => Err("the kinds are agent, agentgroup, agentremoteconfig and namespace".to_owned()),
+            "enrollmenttoken" | "enrollmenttokens" | "et" => Ok(Self::EnrollmentToken),
+            "identity" | "identities" | "id" => Ok(Self::Identity),
+            "certificaterequest" | "certificaterequests" | "csr" => Ok(Self::CertificateRequest),
+            _ => Err("the kinds are agent, agentgroup, agentremoteconfig, namespace, enrollmenttoken, identity and \
+                      certificaterequest"
+                .to_owned()),
         }
     }
 }

@@ -11,15 +11,19 @@
 //! | `client`, `tls`, `sse` | HTTP: requests, pages, errors, the event stream |
 //! | `model`, `kind` | what is read out of the server's JSON |
 //! | `output` | tables, JSON, YAML; control characters from the server never reach a terminal |
-//! | `get`, `apply`, `push`, `restart`, `message`, `discover`, `watch`, `delete`, `context`, `about` | one command each |
+//! | `get`, `apply`, `push`, `restart`, `message`, `discover`, `watch`, `delete`, `create`, `context`, `about` | one command each |
+//! | `decide` | `revoke`, `rotate`, `approve`, `deny`; `enrolment`: what `get` shows of those things |
 
 mod about;
 mod apply;
 mod args;
 mod client;
 mod context;
+mod create;
+mod decide;
 mod delete;
 mod discover;
+mod enrolment;
 mod error;
 mod get;
 mod kind;
@@ -40,7 +44,7 @@ mod watch;
 pub use args::Args;
 pub use error::{EXIT_USAGE, Error};
 
-use args::{Command, ConfigCommand};
+use args::{Command, ConfigCommand, CreateCommand};
 use client::Client;
 use settings::{Environment, Settings};
 
@@ -66,6 +70,11 @@ pub async fn run(args: Args) -> Result<(), Error> {
         Command::Discover(discover) => discover::run(&client, discover).await,
         Command::Watch(watch) => watch::run(&client, watch).await,
         Command::Delete(delete) => delete::run(&client, delete).await,
+        Command::Create(CreateCommand::EnrollmentToken(create)) => create::token(&client, create).await,
+        Command::Revoke(revoke) => decide::revoke(&client, revoke).await,
+        Command::Rotate(rotate) => decide::rotate(&client, rotate).await,
+        Command::Approve(approve) => decide::approve(&client, approve).await,
+        Command::Deny(deny) => decide::deny(&client, deny).await,
         Command::Whoami => about::whoami(&client).await,
         Command::Version(_) => about::version(&client).await,
         Command::Context(_) => unreachable!("answered above, without a server"),

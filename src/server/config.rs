@@ -2,8 +2,10 @@
 
 use std::{
     io,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use jiff::SignedDuration;
@@ -13,6 +15,7 @@ use super::{
     Options,
     accept::LoadLimits,
     fleet::presence::Windows,
+    identity::Approval,
     listen::{Place, Reach},
     tls::TlsFiles,
 };
@@ -38,6 +41,9 @@ const PLAIN_API: Reach = Reach::Loopback {
     danger: "others could read the token that operators send",
     remedy: "give --api-tls-cert and --api-tls-key, or say --insecure-api if the network in front of it is trusted",
 };
+/// How long agents' certificates live unless told otherwise.
+const CLIENT_CERT_DAYS: u32 = 90;
+const CLIENT_CERT_RANGE: RangeInclusive<u32> = 1..=3650;
 /// The smallest limit that lets an agent say anything at all.
 const LEAST_LIMIT: usize = 4096;
 /// Silence is looked for once a second.
@@ -62,6 +68,12 @@ pub struct Settings {
     pub tls_min_version: Option<String>,
     /// none or required.
     pub agent_auth: Option<AgentAuth>,
+    /// What agents that enrol are told to connect to, if it is not what they dialled.
+    pub opamp_advertise: Option<String>,
+    /// automatic or manual.
+    pub csr_approval: Option<Approval>,
+    /// Of agents' certificates, in days.
+    pub client_cert_days: Option<u32>,
     pub insecure_agents: Option<bool>,
     pub insecure_api: Option<bool>,
     /// In bytes, for both directions and both transports.
@@ -119,6 +131,10 @@ pub enum ConfigError {
     TlsVersion(String),
     #[error("custom-capabilities: {0}")]
     Custom(#[from] custom::BadName),
+    #[error("opamp-advertise {0:?} is no URL with ws, wss, http or https and a host")]
+    Advertise(String),
+    #[error("client-cert-days is {0}; give 1 to 3650")]
+    CertDays(u32),
     #[error("max-message-size is {0} bytes; the least is {LEAST_LIMIT}")]
     Limit(usize),
     #[error("{0} is 0, which would let no agent in; the least is 1")]
@@ -155,6 +171,9 @@ impl Settings {
             api_tls_key: self.api_tls_key.or(other.api_tls_key),
             tls_min_version: self.tls_min_version.or(other.tls_min_version),
             agent_auth: self.agent_auth.or(other.agent_auth),
+            opamp_advertise: self.opamp_advertise.or(other.opamp_advertise),
+            csr_approval: self.csr_approval.or(other.csr_approval),
+            client_cert_days: self.client_cert_days.or(other.client_cert_days),
             insecure_agents: self.insecure_agents.or(other.insecure_agents),
             insecure_api: self.insecure_api.or(other.insecure_api),
             max_message_size: self.max_message_size.or(other.max_message_size),
@@ -198,6 +217,11 @@ impl Settings {
         let load = self.load()?;
         let windows = self.windows()?;
         let (opamp_tls, api_tls) = self.tls()?;
+        let advertise = self.opamp_advertise.as_deref().map(advertised).transpose()?;
+        let days = self.client_cert_days.unwrap_or(CLIENT_CERT_DAYS);
+        if !CLIENT_CERT_RANGE.contains(&days) {
+            return Err(ConfigError::CertDays(days));
+        }
         let insecure_agents = self.insecure_agents == Some(true);
         let secured = if opamp_tls.is_some() { AgentAuth::Required } else { AgentAuth::None };
         let agent_auth = self.agent_auth.unwrap_or(if insecure_agents { AgentAuth::None } else { secured });
@@ -228,6 +252,9 @@ impl Settings {
             load,
             windows,
             agent_auth,
+            advertise,
+            csr_approval: self.csr_approval.unwrap_or_default(),
+            client_cert_lifetime: Duration::from_secs(u64::from(days) * 86_400),
         })
     }
 
@@ -290,6 +317,15 @@ impl Settings {
         }
         Ok((opamp, files("--api", &self.api_tls_cert, &self.api_tls_key)?))
     }
+}
+
+/// S-CS-05.
+fn advertised(text: &str) -> Result<String, ConfigError> {
+    let url = url::Url::parse(text).ok().filter(|url| {
+        matches!(url.scheme(), "ws" | "wss" | "http" | "https")
+            && url.host_str().is_some_and(|host| !host.is_empty())
+    });
+    url.map(String::from).ok_or_else(|| ConfigError::Advertise(text.to_owned()))
 }
 
 #[cfg(test)]

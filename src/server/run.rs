@@ -16,17 +16,22 @@ use tokio::{
     time::timeout,
 };
 
+use crate::wire::proto::ServerCapabilities;
+
 use super::{
-    accept::{self, Accept, Load, LoadLimits},
+    accept::{self, Accept, Gate, Load, LoadLimits},
     api::{self, Api},
     auth::{
         Auth, guard,
         token::{Token, TokenError},
     },
+    ca,
     config::{AgentAuth, ConfigError},
     fleet::presence::Windows,
-    hub::Hub,
+    hub::{self, Hub},
+    identity::{Approval, Register},
     listen::{self, ListenError, Place},
+    private::{self, KeyError},
     store::{StoreError, sqlite::SqliteStore},
     tls::{Secure, TlsFileError, TlsFiles},
     web,
@@ -49,6 +54,11 @@ pub struct Options {
     pub load: LoadLimits,
     pub windows: Windows,
     pub agent_auth: AgentAuth,
+    /// What agents that enrol are told to connect to, if it is not what they dialled.
+    pub advertise: Option<String>,
+    /// Who grants agents' requests for certificates.
+    pub csr_approval: Approval,
+    pub client_cert_lifetime: Duration,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +74,8 @@ pub enum ServerError {
     #[error(transparent)]
     Tls(#[from] TlsFileError),
     #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -78,9 +90,41 @@ impl ServerError {
             | Self::DataDir { .. }
             | Self::Token(_)
             | Self::Tls(_)
+            | Self::Key(_)
             | Self::Listen(ListenError::Address { .. } | ListenError::Exposed { .. }) => 78,
             Self::Locked { .. } | Self::Store(StoreError::Locked { .. }) => 75,
             Self::Listen(ListenError::Taken { .. } | ListenError::Bind { .. }) | Self::Store(_) => 1,
+        }
+    }
+}
+
+impl Options {
+    /// TLS of the agent plane, which believes what the server's own authority signs.
+    fn agents_tls(&self) -> Option<TlsFiles> {
+        let mut files = self.opamp.tls.clone()?;
+        if self.agent_auth == AgentAuth::Required {
+            files.own_ca = Some(self.data_dir.join(ca::CERT));
+        }
+        Some(files)
+    }
+
+    /// What is needed to make agents known, if they must be.
+    fn hub_terms(&self) -> Result<hub::Terms<'static>, KeyError> {
+        if self.agent_auth == AgentAuth::None {
+            return Ok(hub::Terms::default());
+        }
+        let register = Register::new(private::agents_key(&self.data_dir)?, self.advertise.clone());
+        let signs = self.opamp.tls.is_some();
+        let more: &[_] = if signs { &[ServerCapabilities::AcceptsConnectionSettingsRequest] } else { &[] };
+        Ok(hub::Terms { register, more })
+    }
+
+    fn gate_terms(&self) -> accept::Terms {
+        accept::Terms {
+            auth: self.agent_auth,
+            csr_approval: self.csr_approval,
+            lifetime: self.client_cert_lifetime,
+            data_dir: self.data_dir.clone(),
         }
     }
 }
@@ -101,20 +145,22 @@ impl Server {
     pub async fn start(options: &Options) -> Result<Self, ServerError> {
         let lock = take_data_dir(&options.data_dir)?;
         let token = Token::load_or_create(&options.data_dir)?;
-        let secure = |files: &Option<TlsFiles>| files.clone().map(Secure::load).transpose();
-        let opamp_tls = secure(&options.opamp.tls)?.map(Arc::new);
-        let api_tls = secure(&options.api.tls)?.map(Arc::new);
+        let secure = |files: Option<TlsFiles>| files.map(Secure::load).transpose();
+        let opamp_tls = secure(options.agents_tls())?.map(Arc::new);
+        let api_tls = secure(options.api.tls.clone())?.map(Arc::new);
         let (opamp_listener, opamp) = options.opamp.bind().await?;
         let (api_listener, api_address) = options.api.bind().await?;
         let store = SqliteStore::open(&options.data_dir.join(DATABASE))?;
-        let hub = Hub::load(Arc::new(store)).await?.with_windows(options.windows);
+        let hub = Hub::load(Arc::new(store), options.hub_terms()?).await?.with_windows(options.windows);
         // What goes around a custom message takes room, too.
         let hub = Arc::new(hub.with_custom(options.custom_capabilities.clone(), options.message_limit / 2));
         let (stop, stopping) = watch::channel(false);
         let (guard, open) = mpsc::channel(1);
 
+        let gate = Arc::new(Gate::new(hub.clone(), options.gate_terms(), opamp_tls.clone()));
         let accept = Accept {
             hub: hub.clone(),
+            gate: gate.clone(),
             limit: options.message_limit,
             secure: opamp_tls.is_some(),
             load: Arc::new(Load::new(options.load)),
@@ -122,7 +168,7 @@ impl Server {
             open: guard,
         };
         let auth = Arc::new(Auth::new(&token));
-        let api = Api { hub: hub.clone(), stop: stopping.clone() };
+        let api = Api { hub: hub.clone(), gate, stop: stopping.clone() };
         let operators = api::protected(api.clone(), auth.clone())
             .merge(api::open(api))
             .merge(web::router(auth))

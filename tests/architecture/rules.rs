@@ -12,13 +12,14 @@ const FLOORS: [&[&str]; 5] = [
 ];
 
 /// Rooms that get clock and randomness passed in and touch neither file nor socket.
-const PURE: [&str; 6] = [
+const PURE: [&str; 7] = [
     "wire/",
     "protocol/",
     "supervisor/connection/machine/",
     "supervisor/fence/",
     "supervisor/machine/",
     "server/fleet/",
+    "server/identity/",
 ];
 
 /// What they must not name, as the beginning of a path.

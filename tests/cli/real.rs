@@ -131,3 +131,32 @@ fn who_we_are_and_what_is_refused() {
     let restart = server.run(&["restart", uid]);
     assert_eq!(restart.code, 1);
 }
+
+#[test]
+fn a_token_is_printed_once_and_what_is_not_there_is_said() {
+    let server = Server::start();
+    let made = server.run(&["create", "enrollmenttoken", "rack", "--ttl", "1h", "--max-uses", "5"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    assert!(made.out.starts_with("oet_") && made.out.lines().count() == 1, "{made:?}");
+    assert!(made.err.contains("5 agents") && made.err.contains("server:"), "{made:?}");
+    assert!(!made.err.contains(made.out.trim()));
+    let listed = server.run(&["get", "enrollmenttokens"]);
+    assert!(listed.out.contains("rack") && listed.out.contains("Active"), "{listed:?}");
+    let whole = server.run(&["get", "et", "rack", "-o", "yaml"]);
+    assert!(whole.out.contains("maxUses: 5") && !whole.out.contains("oet_"), "{whole:?}");
+    let again = server.run(&["create", "enrollmenttoken", "rack"]);
+    assert!(again.code == 1 && again.err.contains("already exists"), "{again:?}");
+    for wrong in [
+        ["revoke", "identity", "nobody"],
+        ["approve", "certificaterequest", "nothing"],
+        ["deny", "csr", "nothing"],
+        ["rotate", "id", "nobody"],
+    ] {
+        let said = server.run(&wrong);
+        assert!(said.code == 1 && said.err.contains("there is no"), "{said:?}");
+    }
+    let misused = server.run(&["revoke", "agent", "x"]);
+    assert!(misused.code == 64 && misused.err.contains("revoke is for identity"), "{misused:?}");
+    assert_eq!(server.run(&["get", "identities"]).err, "no identities\n");
+    assert_eq!(server.run(&["delete", "et", "rack"]).out, "enrollmenttoken/rack deleted\n");
+}

@@ -44,7 +44,7 @@ impl Bench {
         Self::on(dir, &options).await
     }
 
-    async fn on(dir: TempDir, options: &Options) -> Self {
+    pub(crate) async fn on(dir: TempDir, options: &Options) -> Self {
         let server = Server::start(options).await.unwrap();
         let token = std::fs::read_to_string(dir.path().join("admin.token")).unwrap().trim().to_owned();
         Self { server, token, dir }

@@ -3,7 +3,9 @@
 
 mod agent;
 mod auth;
+mod certificates;
 mod duplicates;
+mod enrolment;
 mod faults;
 mod harness;
 mod limits;

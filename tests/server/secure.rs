@@ -2,12 +2,21 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
-use opamp::transport::tls::{Identity as Certified, TlsOptions};
+use opamp::{
+    server::{Options, config::Settings},
+    transport::tls::{Identity as Certified, TlsOptions},
+    wire::{
+        CONTENT_TYPE, body,
+        proto::{AgentCapabilities, AgentToServer, ServerToAgent},
+    },
+};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
 };
 use rustls_pki_types::ServerName;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{
@@ -16,11 +25,11 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    agent::Socket,
-    harness::{Answer, WITHIN, http_on},
+    agent::{CAPABILITIES, Identity, LIMIT, Socket},
+    harness::{Answer, Bench, WITHIN, http_on},
 };
 
-pub(crate) struct Ca(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Ca(pub(crate) CertifiedIssuer<'static, KeyPair>);
 
 impl Ca {
     pub(crate) fn new(name: &str) -> Self {
@@ -121,4 +130,109 @@ impl Dialler {
 /// The certificate that a server shows.
 pub(crate) fn shown(stream: &TlsStream<TcpStream>) -> Arc<[u8]> {
     stream.get_ref().1.peer_certificates().unwrap()[0].as_ref().into()
+}
+
+/// A server over TLS whose agents must prove who they are.
+pub(crate) struct Closed {
+    pub(crate) bench: Bench,
+    pub(crate) ca: Ca,
+    pub(crate) options: Options,
+    _files: TempDir,
+}
+
+impl Closed {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_, _| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut Options, &Path)) -> Self {
+        let (files, dir, ca) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), Ca::new("server"));
+        let (cert, key) = write(files.path(), &ca.server());
+        let settings = Settings {
+            opamp_listen: Some("127.0.0.1:0".to_owned()),
+            api_listen: Some("127.0.0.1:0".to_owned()),
+            data_dir: Some(dir.path().to_owned()),
+            opamp_tls_cert: Some(cert),
+            opamp_tls_key: Some(key),
+            ..Default::default()
+        };
+        let mut options = settings.options().unwrap();
+        change(&mut options, files.path());
+        let bench = Bench::on(dir, &options).await;
+        Self { bench, ca, options, _files: files }
+    }
+
+    /// Stops in order and starts again on the same data, at another port.
+    pub(crate) async fn restart(self) -> Self {
+        let Bench { server, dir, .. } = self.bench;
+        server.stop().await.unwrap();
+        let bench = Bench::on(dir, &self.options).await;
+        Self { bench, ..self }
+    }
+
+    pub(crate) fn agents(&self) -> Dialler {
+        Dialler::new(self.bench.server.opamp, &self.ca)
+    }
+
+    /// Makes an enrolment token; what goes into the header.
+    pub(crate) async fn token(&self, spec: Value) -> String {
+        let body = json!({"metadata": {"name": "rack"}, "spec": spec});
+        let path = "/api/v1/namespaces/default/enrollmenttokens";
+        let made = self.bench.api("POST", path, Some(body)).await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        format!("Bearer {}", made.json()["status"]["token"].as_str().unwrap())
+    }
+
+    /// One exchange over plain HTTP.
+    pub(crate) async fn post(
+        &self,
+        dialler: &Dialler,
+        authorization: Option<&str>,
+        message: &AgentToServer,
+    ) -> Result<ServerToAgent, u16> {
+        let mut headers = vec![("content-type", CONTENT_TYPE)];
+        headers.extend(authorization.map(|value| ("authorization", value)));
+        let bytes = body::encode(message, LIMIT).unwrap();
+        let answer = dialler.http("POST", "/v1/opamp", &headers, &bytes).await;
+        if answer.status != 200 {
+            return Err(answer.status);
+        }
+        Ok(body::decode(&answer.body, None, LIMIT).unwrap())
+    }
+
+    /// The identities there are.
+    pub(crate) async fn identities(&self) -> Vec<Value> {
+        self.bench.get("/api/v1/identities").await["items"].as_array().unwrap().clone()
+    }
+
+    /// Orders something of one identity.
+    pub(crate) async fn order(&self, what: &str, identity: &Value) {
+        let name = identity["metadata"]["name"].as_str().unwrap();
+        let answer = self.bench.api("POST", &format!("/api/v1/identities/{name}/{what}"), None).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+}
+
+/// A first message of an agent that takes settings for its OpAMP connection.
+pub(crate) fn hello(agent: &mut Identity) -> AgentToServer {
+    taking_settings(agent.full_report())
+}
+
+/// The message of an agent that takes settings for its OpAMP connection.
+pub(crate) fn taking_settings(message: AgentToServer) -> AgentToServer {
+    let bits = [
+        AgentCapabilities::AcceptsOpAmpConnectionSettings,
+        AgentCapabilities::ReportsConnectionSettingsStatus,
+    ];
+    let more: u64 = bits.iter().map(|bit| *bit as u64).sum();
+    AgentToServer { capabilities: CAPABILITIES | more, ..message }
+}
+
+/// The header of the offered credential.
+pub(crate) fn credential(reply: &ServerToAgent) -> String {
+    let opamp = reply.connection_settings.as_ref().and_then(|offer| offer.opamp.as_ref());
+    let headers = opamp.and_then(|opamp| opamp.headers.as_ref()).expect("headers in an offer");
+    let header = headers.headers.iter().find(|header| header.key == "Authorization");
+    header.expect("an Authorization header").value.clone()
 }

@@ -9,10 +9,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Accept, load};
+use super::{
+    Accept,
+    admission::{Admission, Refused, Settled},
+    load,
+};
 use crate::{
     protocol::server::bad_request,
-    server::{hub::Connection, listen::Peer},
+    server::{auth::guard, hub::Connection, listen::Peer},
     wire::{
         CONTENT_TYPE,
         body::{self, BodyError},
@@ -31,10 +35,11 @@ pub(super) fn is_opamp(headers: &HeaderMap) -> bool {
     given.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case(CONTENT_TYPE)
 }
 
-pub(super) async fn exchange(accept: &Accept, request: Request) -> Response {
+pub(super) async fn exchange(accept: &Accept, admission: &Admission, request: Request) -> Response {
     if request.method() != Method::POST {
         return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST")]).into_response();
     }
+    let source = guard::peer(&request);
     let headers = request.headers().clone();
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
     let url = super::reached_at(accept.scheme("http", "https"), &headers, request.uri());
@@ -58,10 +63,18 @@ pub(super) async fn exchange(accept: &Accept, request: Request) -> Response {
     accept.hub.metrics.received_bytes.add(bytes.len() as u64);
     let coding = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
     let reply = match body::decode::<AgentToServer>(&bytes, coding, limit) {
-        Ok(message) => {
-            let mut connection = Connection::http().of(peer).reached_at(url);
-            accept.hub.receive(&mut connection, message).reply
-        }
+        Ok(message) => match accept.gate.settle(admission, &message).await {
+            Ok(Settled::TakeIn) => {
+                let mut connection = Connection::http().of(peer).reached_at(url);
+                accept.hub.receive(&mut connection, message).reply
+            }
+            Ok(Settled::Answer(answer)) => *answer,
+            Err(Refused::Denied(denied)) => return accept.gate.refuse(&denied, source),
+            Err(Refused::Store(error)) => {
+                tracing::error!(%error, "an enrolment could not be stored");
+                return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")]).into_response();
+            }
+        },
         Err(BodyError::TooLarge { .. }) => return too_large(accept),
         Err(error @ BodyError::Encoding(_)) => {
             return (StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("{error}\n")).into_response();

@@ -1,10 +1,13 @@
 //! The agent plane: the OpAMP endpoint on both transports. A request whose media type is OpAMP's is a plain HTTP
 //! exchange, any other is a WebSocket handshake (S-TC-03).
 //!
+//! - `admission`: who is let in, and what is made durable before a message is taken in; `certify`: certificates for agents
 //! - `ws`: one task for each connection; `http`: one exchange at a time; `load`: who is turned away for now
 //!
 //! Not here: what a message means (`server::hub`), sockets and their bounds (`server::listen`). Called by `server::run`.
 
+mod admission;
+mod certify;
 mod http;
 mod load;
 mod ws;
@@ -20,6 +23,8 @@ use axum::{
 };
 use tokio::sync::{mpsc, watch};
 
+pub use admission::{Gate, Terms};
+
 use super::hub::Hub;
 use crate::wire::{CONTENT_TYPE, DEFAULT_PATH};
 use load::Busy;
@@ -32,6 +37,7 @@ const COMMANDER_PATH: &str = "/api/v1/opamp";
 #[derive(Clone)]
 pub struct Accept {
     pub hub: Arc<Hub>,
+    pub gate: Arc<Gate>,
     /// Largest message taken or sent, in bytes.
     pub limit: usize,
     /// Whether agents come over TLS.
@@ -59,8 +65,12 @@ async fn opamp(State(accept): State<Accept>, request: Request) -> Response {
         return (StatusCode::FORBIDDEN, "the OpAMP endpoint takes no requests of web pages\n")
             .into_response();
     }
+    let admission = match accept.gate.admit(&request) {
+        Ok(admission) => admission,
+        Err(answer) => return *answer,
+    };
     if http::is_opamp(request.headers()) {
-        return http::exchange(&accept, request).await;
+        return http::exchange(&accept, &admission, request).await;
     }
     let who = load::who(request.headers(), load::peer(&request));
     let (mut parts, _) = request.into_parts();
@@ -68,7 +78,7 @@ async fn opamp(State(accept): State<Accept>, request: Request) -> Response {
         Ok(upgrade) => match accept.admitted(accept.load.connect(who, accept.hub.missing())) {
             Ok(ticket) => {
                 let url = reached_at(accept.scheme("ws", "wss"), &parts.headers, &parts.uri);
-                ws::upgrade(upgrade, accept, url, ticket)
+                ws::upgrade(upgrade, accept, admission, url, ticket)
             }
             Err(busy) => busy.into_response(),
         },

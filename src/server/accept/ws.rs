@@ -13,12 +13,14 @@ use tokio_tungstenite::tungstenite;
 
 use super::{
     Accept,
+    admission::{Admission, Refused, Settled},
     load::{Messages, Ticket},
 };
 use crate::{
     protocol::server::{bad_request, unavailable},
     server::{
         hub::{Connection, Pushed},
+        identity::Denied,
         listen::stopped,
     },
     wire::{frame, proto::ServerToAgent},
@@ -41,10 +43,13 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 const MALFORMED: u32 = 10;
 /// In pings that are to show which of two connections under one uid lives.
 const RIVAL: &[u8] = b"rival";
+/// When to come again if the store does not work.
+const AGAIN: Duration = Duration::from_secs(5);
 
 pub(super) fn upgrade(
     upgrade: WebSocketUpgrade,
     accept: Accept,
+    admission: Admission,
     url: Option<String>,
     ticket: Ticket,
 ) -> Response {
@@ -56,7 +61,7 @@ pub(super) fn upgrade(
         .on_upgrade(|socket| async move {
             let connection = accept.hub.connection().reached_at(url);
             let messages = accept.load.messages();
-            let mut link = Link { connection, socket, malformed: 0, messages, accept };
+            let mut link = Link { connection, socket, malformed: 0, messages, accept, admission };
             let end = link.run().await;
             if !matches!(end, End::Stop) {
                 link.accept.hub.detach(&link.connection);
@@ -69,6 +74,7 @@ pub(super) fn upgrade(
 
 struct Link {
     accept: Accept,
+    admission: Admission,
     connection: Connection,
     socket: WebSocket,
     malformed: u32,
@@ -89,6 +95,7 @@ impl Link {
     async fn run(&mut self) -> End {
         let wake = self.connection.wake.clone();
         let mut stop = self.accept.stop.clone();
+        let mut shaken = self.admission.clone();
         let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut unanswered = 0;
@@ -111,6 +118,7 @@ impl Link {
                 () = spoken.as_mut(), if self.connection.is_silent() => {
                     Err(End::Close(close_code::POLICY, "an agent speaks first, and this one did not"))
                 }
+                () = shaken.shaken() => self.still_admitted(),
                 () = stopped(&mut stop) => Err(End::Stop),
             };
             if let Err(end) = step {
@@ -144,6 +152,16 @@ impl Link {
         match frame::decode(bytes, self.accept.limit) {
             Ok(message) => {
                 self.malformed = 0;
+                match self.accept.gate.settle(&self.admission, &message).await {
+                    Ok(Settled::TakeIn) => {}
+                    Ok(Settled::Answer(answer)) => return self.send(&answer).await,
+                    Err(Refused::Denied(denied)) => return Err(self.not_admitted(&denied)),
+                    Err(Refused::Store(error)) => {
+                        tracing::error!(%error, "an enrolment could not be stored");
+                        let why = "the server cannot store what this message brings";
+                        return self.send(&unavailable(&message.instance_uid, why, AGAIN)).await;
+                    }
+                }
                 let answer = self.accept.hub.receive(&mut self.connection, message);
                 self.send(&answer.reply).await?;
                 match &answer.more {
@@ -161,6 +179,20 @@ impl Link {
                 Err(End::Close(close_code::POLICY, "too many malformed messages"))
             }
         }
+    }
+
+    /// Something was taken back; if it is what this connection lives by, it ends (S-CS-08).
+    fn still_admitted(&self) -> Result<(), End> {
+        self.accept
+            .gate
+            .stands(&self.admission, &self.connection)
+            .map_err(|denied| self.not_admitted(&denied))
+    }
+
+    fn not_admitted(&self, denied: &Denied) -> End {
+        self.accept.hub.metrics.refused.add(1);
+        tracing::warn!(why = %denied, "an agent is let in no longer");
+        End::Close(close_code::POLICY, "the credential is not valid any more")
     }
 
     /// S-TH-01. What a connection says too much costs the other agents.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{
-    body::to_bytes,
+    body::{Bytes, to_bytes},
     extract::{FromRequest, Request},
 };
 use jiff::Timestamp;
@@ -26,16 +26,35 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let reading = timeout(WITHIN, to_bytes(request.into_body(), LIMIT));
-        let late = |_| Problem::new(Reason::BadRequest, "The body did not come in time.");
-        let bytes = reading.await.map_err(late)?.map_err(|error| {
-            Problem::new(Reason::TooLarge, format!("The body is cut short or over {LIMIT} bytes: {error}"))
-        })?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            Problem::new(Reason::BadRequest, format!("The body is not as expected: {error}"))
-                .at("body", error.to_string())
-        })
+        parse(&read(request).await?).map(Self)
     }
+}
+
+/// A JSON body that may be left out.
+pub(super) struct OptionalBody<T>(pub T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let bytes = read(request).await?;
+        if bytes.is_empty() { Ok(Self(T::default())) } else { parse(&bytes).map(Self) }
+    }
+}
+
+async fn read(request: Request) -> Result<Bytes, Problem> {
+    let reading = timeout(WITHIN, to_bytes(request.into_body(), LIMIT));
+    let late = |_| Problem::new(Reason::BadRequest, "The body did not come in time.");
+    reading.await.map_err(late)?.map_err(|error| {
+        Problem::new(Reason::TooLarge, format!("The body is cut short or over {LIMIT} bytes: {error}"))
+    })
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        Problem::new(Reason::BadRequest, format!("The body is not as expected: {error}"))
+            .at("body", error.to_string())
+    })
 }
 
 /// What a client may say in a resource's metadata; the rest is ours to say.

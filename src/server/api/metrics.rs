@@ -68,6 +68,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> Response {
             "Custom messages that were too large, too late or not wanted any more.",
             &counters.custom_dropped,
         ),
+        ("refused", "Agents' connections and requests that were not let in.", &counters.refused),
         ("dropped_messages", "Messages over the size limit that were not sent.", &counters.dropped),
         ("received_bytes", "Bytes of OpAMP messages from agents, uncompressed.", &counters.received_bytes),
         ("sent_bytes", "Bytes of OpAMP messages to agents, uncompressed.", &counters.sent_bytes),

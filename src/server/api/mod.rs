@@ -2,6 +2,7 @@
 //! a stream of changes, health and metrics. Handlers check, then hand a plan to `server::hub`.
 //!
 //! - `agents`, `groups`, `configs`, `namespaces`, `system`, `messages`, `services`, `watch`: the routes
+//! - `enrollmenttokens`, `identities`, `certificaterequests`: the routes of enrolment
 //! - `view`: the model as JSON; `query`: list parameters; `body`: request bodies; [`problem`]: errors (RFC 9457)
 //!
 //! Not here: which config an agent should run (`server::fleet`), who may ask (`server::auth`). Mounted by
@@ -9,8 +10,11 @@
 
 mod agents;
 mod body;
+mod certificaterequests;
 mod configs;
+mod enrollmenttokens;
 mod groups;
+mod identities;
 mod messages;
 mod metrics;
 mod namespaces;
@@ -30,6 +34,7 @@ use axum::{
 use tokio::sync::watch::Receiver;
 
 use super::{
+    accept::Gate,
     auth::{Auth, guard},
     hub::Hub,
 };
@@ -39,6 +44,8 @@ use problem::{Problem, Reason};
 #[derive(Clone)]
 pub struct Api {
     pub hub: Arc<Hub>,
+    /// Who is let in on the agent plane, and what is signed for agents.
+    pub gate: Arc<Gate>,
     /// Turns true when the server stops, so that streams end.
     pub stop: Receiver<bool>,
 }
@@ -52,6 +59,8 @@ pub fn protected(api: Api, auth: Arc<Auth>) -> Router {
         .route("/agents/{uid}/agentgroups", get(agents::groups))
         .route("/agents/{uid}/messages", get(messages::list).post(messages::post))
         .route("/agents/{uid}/services", get(services::get))
+        .route("/enrollmenttokens", get(enrollmenttokens::list).post(enrollmenttokens::post))
+        .route("/enrollmenttokens/{name}", get(enrollmenttokens::get).delete(enrollmenttokens::delete))
         .route("/agentgroups", get(groups::list).post(groups::post))
         .route("/agentgroups/{name}", get(groups::get).put(groups::put).delete(groups::delete))
         .route("/agentgroups/{name}/agents", get(groups::agents))
@@ -66,6 +75,18 @@ pub fn protected(api: Api, auth: Arc<Auth>) -> Router {
         .route("/namespaces/{ns}", get(namespaces::get).put(namespaces::put).delete(namespaces::delete))
         .nest("/namespaces/{ns}", namespaced)
         .route("/agentgroups", post(groups::post_anywhere))
+        .route("/identities", get(identities::list))
+        .route("/identities/{name}", get(identities::get).delete(identities::delete))
+        .route("/identities/{name}/revoke", post(identities::revoke))
+        .route("/identities/{name}/approve", post(identities::approve))
+        .route("/identities/{name}/rotate", post(identities::rotate))
+        .route("/certificaterequests", get(certificaterequests::list))
+        .route(
+            "/certificaterequests/{name}",
+            get(certificaterequests::get).delete(certificaterequests::delete),
+        )
+        .route("/certificaterequests/{name}/approve", post(certificaterequests::approve))
+        .route("/certificaterequests/{name}/deny", post(certificaterequests::deny))
         .route("/agents/{uid}/update-agent-config", put(agents::update_config));
     Router::new()
         .nest("/api/v1", v1)

@@ -123,6 +123,9 @@ fn content(fleet: &Fleet, name: &str) -> Option<&'static str> {
     if fleet.catalogue.groups_in(name).next().is_some() {
         return Some("has agent groups");
     }
+    if fleet.register.tokens().keys().any(|key| key.namespace == name) {
+        return Some("has enrolment tokens");
+    }
     fleet.catalogue.configs.keys().any(|key| key.namespace == name).then_some("has agent remote configs")
 }
 

@@ -1,5 +1,6 @@
 //! The model as JSON: Commander's shapes, and beside them what people and tests need to see.
 
+pub(super) mod identity;
 mod settings;
 
 use std::collections::BTreeMap;

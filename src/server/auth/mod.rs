@@ -8,7 +8,7 @@
 
 pub mod guard;
 pub mod session;
-mod throttle;
+pub mod throttle;
 pub mod token;
 
 use std::{net::IpAddr, sync::Mutex, sync::PoisonError, time::Duration, time::Instant};

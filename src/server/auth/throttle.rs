@@ -12,11 +12,11 @@ const WINDOW: Duration = Duration::from_secs(60);
 const SOURCES: usize = 4096;
 
 #[derive(Default)]
-pub(super) struct Throttle(HashMap<IpAddr, (u32, Instant)>);
+pub struct Throttle(HashMap<IpAddr, (u32, Instant)>);
 
 impl Throttle {
     /// Counts a failure; how long the source must wait, if it has used up its free ones.
-    pub(super) fn failed(&mut self, source: IpAddr, now: Instant) -> Option<Duration> {
+    pub fn failed(&mut self, source: IpAddr, now: Instant) -> Option<Duration> {
         if self.0.len() >= SOURCES {
             self.0.retain(|_, (_, since)| now.duration_since(*since) < WINDOW);
         }

@@ -1,13 +1,13 @@
 //! The admin token: 256 random bits in a file that only its owner may read.
 
 use std::{
-    fmt, fs,
-    io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    fmt, fs, io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use super::random_hex;
+use crate::server::private;
 
 /// The file's name in the data directory.
 pub const FILE: &str = "admin.token";
@@ -38,7 +38,8 @@ impl Token {
             Ok(text) => Self::accept(&path, text.trim()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let token = Self(random_hex());
-                token.save(&path).map_err(|source| TokenError::Write { path: path.clone(), source })?;
+                private::write(&path, &format!("{}\n", token.0))
+                    .map_err(|source| TokenError::Write { path: path.clone(), source })?;
                 tracing::info!(path = %path.display(), "made an admin token; operators' requests must carry it");
                 Ok(token)
             }
@@ -55,20 +56,6 @@ impl Token {
             tracing::warn!(path = %path.display(), "others may read the admin token; chmod it to 600");
         }
         Ok(Self(text.to_owned()))
-    }
-
-    /// Under a temporary name first, so that there is never half a token.
-    fn save(&self, path: &Path) -> io::Result<()> {
-        let temporary = path.with_extension("token.new");
-        let _ = fs::remove_file(&temporary);
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        writeln!(file, "{}", self.0)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        match path.parent() {
-            Some(directory) => fs::File::open(directory)?.sync_all(),
-            None => Ok(()),
-        }
     }
 
     pub(super) fn reveal(&self) -> &str {

@@ -18,6 +18,7 @@ use crate::{
         report::Part,
         server::{AgentView, Desired, Received, Session},
     },
+    server::identity::register::Standing,
     wire::{
         AgentCaps, InstanceUid, attrs,
         proto::{AgentCapabilities, AgentRemoteConfig, AgentToServer, RemoteConfigStatuses, ServerToAgent},
@@ -87,6 +88,12 @@ pub struct Agent {
     pub sent_settings: Vec<u8>,
     /// What the server gave to this agent alone, to connect with.
     pub issued: Option<Issued>,
+    /// The agent has connected with what was issued to it.
+    pub uses_issued: bool,
+    /// The namespace that it was enrolled in, whatever it says of itself.
+    pub enrolled_in: Option<String>,
+    /// It waits for an operator to approve it: it is heard, and told nothing.
+    pub held: bool,
     /// The URL by which the agent reached this server.
     pub reached_at: Option<String>,
     pub restart_pending: bool,
@@ -116,6 +123,9 @@ impl Agent {
             unsettled: None,
             sent_settings: Vec::new(),
             issued: None,
+            uses_issued: false,
+            enrolled_in: None,
+            held: false,
             reached_at: None,
             restart_pending: false,
             assigned_uid: None,
@@ -152,9 +162,31 @@ impl Agent {
             identifying: attrs::to_map(&description.identifying_attributes),
             non_identifying: attrs::to_map(&description.non_identifying_attributes),
         };
+        self.place();
+    }
+
+    /// Where it was enrolled, else where it says that it is.
+    fn place(&mut self) {
         let named = self.described.identifying.get("service.namespace");
         let named = named.filter(|name| check_name("service.namespace", name).is_ok());
+        let named = self.enrolled_in.as_ref().or(named);
         self.namespace = named.map_or_else(|| DEFAULT_NAMESPACE.to_owned(), Clone::clone);
+    }
+
+    /// Takes over what follows from the identity that speaks for it; says whether that is anything new. Labels come from
+    /// its enrolment once; operators may change them afterwards.
+    pub fn stand(&mut self, standing: Standing) -> bool {
+        let Standing { namespace, labels, held, issued, used } = standing;
+        let before = (&self.enrolled_in, self.held, &self.issued, self.uses_issued);
+        if before == (&namespace, held, &issued, used) {
+            return false;
+        }
+        for (key, value) in labels {
+            self.labels.entry(key).or_insert(value);
+        }
+        (self.enrolled_in, self.held, self.issued, self.uses_issued) = (namespace, held, issued, used);
+        self.place();
+        true
     }
 
     /// Works out the wanted config and connection settings; says whether they are others than before. An agent that has
@@ -225,6 +257,14 @@ impl Agent {
         true
     }
 
+    /// What was issued, as far as it is to be offered. An agent that never says what it was offered last would be offered
+    /// the same in each session, and reconnect on each offer, for ever.
+    #[must_use]
+    pub fn issued_to_offer(&self) -> Option<&Issued> {
+        let silent = !self.can(AgentCapabilities::ReportsConnectionSettingsStatus);
+        self.issued.as_ref().filter(|_| !(silent && self.uses_issued))
+    }
+
     /// Says whether this is news.
     pub fn set_connected(&mut self, connected: Option<Transport>, now: Timestamp) -> bool {
         let before = self.presence;
@@ -246,11 +286,11 @@ impl Agent {
 
     /// The answer to the message that was just received; `custom` are the custom capabilities of this server.
     pub fn reply(&mut self, session: &mut Session, custom: &[String]) -> ServerToAgent {
-        let (new_instance_uid, told) = (self.new_uid(), self.told_settings());
+        let (new_instance_uid, told, open) = (self.new_uid(), self.told_settings(), !self.held);
         let desired = Desired {
-            remote_config: self.desired.as_deref(),
-            connection_settings: self.settings.as_ref().filter(|_| !told).map(Wanted::offers),
-            custom_capabilities: custom,
+            remote_config: self.desired.as_deref().filter(|_| open),
+            connection_settings: self.settings.as_ref().filter(|_| open && !told).map(Wanted::offers),
+            custom_capabilities: if open { custom } else { &[] },
             new_instance_uid,
             ..Default::default()
         };
@@ -275,11 +315,11 @@ impl Agent {
     /// What is to be said unprompted.
     #[must_use]
     pub fn push(&mut self, session: &mut Session, custom: &[String]) -> Option<ServerToAgent> {
-        let (new_instance_uid, told) = (self.new_uid(), self.told_settings());
+        let (new_instance_uid, told, open) = (self.new_uid(), self.told_settings(), !self.held);
         let desired = Desired {
-            remote_config: self.desired.as_deref(),
-            connection_settings: self.settings.as_ref().filter(|_| !told).map(Wanted::offers),
-            custom_capabilities: custom,
+            remote_config: self.desired.as_deref().filter(|_| open),
+            connection_settings: self.settings.as_ref().filter(|_| open && !told).map(Wanted::offers),
+            custom_capabilities: if open { custom } else { &[] },
             new_instance_uid,
             ..Default::default()
         };
@@ -291,7 +331,8 @@ impl Agent {
     /// Whether a restart is still to be sent: it was asked for, and the agent was not started since.
     #[must_use]
     pub fn restart_due(&self) -> bool {
-        let Some(required) = self.spec.restart_required_at.filter(|_| self.restart_pending) else {
+        let due = self.restart_pending && !self.held;
+        let Some(required) = self.spec.restart_required_at.filter(|_| due) else {
             return false;
         };
         let started = self.view.report.health.as_ref().map_or(0, |health| health.start_time_unix_nano);

@@ -18,7 +18,7 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -26,6 +26,7 @@ pub use agent::{Agent, ConfigState, DEFAULT_NAMESPACE, Transport};
 use presence::Presence;
 use resource::{AgentGroup, AgentRemoteConfig, Key, Namespace};
 
+use super::identity::{Identity, IdentityState, Register};
 use crate::wire::InstanceUid;
 
 /// What operators wrote.
@@ -50,6 +51,8 @@ impl Catalogue {
 pub struct Fleet {
     pub agents: BTreeMap<InstanceUid, Agent>,
     pub catalogue: Catalogue,
+    /// Who may speak as which agent.
+    pub register: Register,
 }
 
 /// How the agents of a group are doing.
@@ -72,7 +75,12 @@ impl Default for Counts {
 impl Fleet {
     /// The agent of this uid, made if it is new, with what else a message needs.
     pub fn agent_entry(&mut self, uid: InstanceUid, now: Timestamp) -> (&mut Agent, &Catalogue) {
-        (self.agents.entry(uid).or_insert_with(|| Agent::new(uid, now)), &self.catalogue)
+        let agent = self.agents.entry(uid).or_insert_with(|| {
+            let mut agent = Agent::new(uid, now);
+            agent.stand(self.register.standing(uid));
+            agent
+        });
+        (agent, &self.catalogue)
     }
 
     /// Moves the agent that was told to take this uid to it, unless the uid has an agent already. Returns the
@@ -97,6 +105,53 @@ impl Fleet {
         agents
             .filter_map(|agent| agent.reconsider(catalogue, now).then_some(agent.view.instance_uid))
             .collect()
+    }
+
+    /// Puts an identity in place; returns the agents for which something follows.
+    pub fn put_identity(&mut self, identity: Identity, now: Timestamp) -> Vec<InstanceUid> {
+        let (uids, is_cut_off) = (identity.uids.clone(), matches!(identity.state, IdentityState::Revoked(_)));
+        self.register.put_identity(identity);
+        let mut concerned = self.restand(&uids, now);
+        if is_cut_off {
+            concerned.extend(self.end_polling(&uids, now));
+        }
+        concerned
+    }
+
+    /// Takes an identity away; returns the agents for which something follows.
+    pub fn forget_identity(&mut self, name: &str, now: Timestamp) -> Vec<InstanceUid> {
+        let Some(uids) = self.register.identities().get(name).map(|identity| identity.uids.clone()) else {
+            return Vec::new();
+        };
+        self.register.remove_identity(name);
+        let mut concerned = self.restand(&uids, now);
+        concerned.extend(self.end_polling(&uids, now));
+        concerned
+    }
+
+    /// Agents that may poll no more are gone; there is no connection of theirs whose end would say so.
+    fn end_polling(&mut self, uids: &BTreeSet<InstanceUid>, now: Timestamp) -> Vec<InstanceUid> {
+        let mut ended = Vec::new();
+        for uid in uids {
+            let agent = self.agents.get_mut(uid).filter(|agent| agent.connected == Some(Transport::Http));
+            if agent.is_some_and(|agent| agent.set_connected(None, now)) {
+                ended.push(*uid);
+            }
+        }
+        ended
+    }
+
+    /// Works out anew what follows for these agents from the identities that speak for them.
+    fn restand(&mut self, uids: &BTreeSet<InstanceUid>, now: Timestamp) -> Vec<InstanceUid> {
+        let mut concerned = Vec::new();
+        for uid in uids {
+            let Some(agent) = self.agents.get_mut(uid) else { continue };
+            if agent.stand(self.register.standing(*uid)) {
+                agent.reconsider(&self.catalogue, now);
+                concerned.push(*uid);
+            }
+        }
+        concerned
     }
 
     /// The agents of a group.

@@ -1,7 +1,7 @@
 //! What a connection does to the fleet.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
     net::IpAddr,
     sync::Arc,
@@ -11,12 +11,12 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use super::{Hub, Link, State, capabilities, duplicates::Place, messages::Outgoing};
+use super::{Hub, Link, State, duplicates::Place, messages::Outgoing};
 use crate::{
     protocol::server::{Session, bad_request, duplicates::Weave},
     server::fleet::{Agent, Transport, messages::Messages},
     wire::{
-        InstanceUid,
+        InstanceUid, ServerCaps,
         proto::{AgentIdentification, AgentToServer, ServerToAgent, ServerToAgentFlags},
     },
 };
@@ -89,11 +89,11 @@ impl Hub {
         match self.place(&mut state, uid, connection, &message) {
             Place::Holder => {}
             Place::Aside => return Answer::only(ack(uid)),
-            Place::Renamed(new) => return Answer::only(renamed(uid, new)),
+            Place::Renamed(new) => return Answer::only(self.renamed(uid, new)),
         }
-        let State { fleet, links, dirty, seen, messages, .. } = &mut *state;
+        let State { fleet, links, dirty, seen, messages, refusals, .. } = &mut *state;
         let new = !fleet.agents.contains_key(&uid);
-        let link = links.entry(uid).or_insert_with(|| Link::new(connection));
+        let link = links.entry(uid).or_insert_with(|| Link::new(connection, self.caps));
         let (agent, catalogue) = fleet.agent_entry(uid, now);
         let moved = agent.note_reached(connection.reached_at.as_deref(), catalogue);
         let received = agent.receive(&mut link.session, message, catalogue, now);
@@ -117,6 +117,7 @@ impl Hub {
             }
             _ => {}
         }
+        answer.refuse(uid, refusals, connection.transport);
         // A sequence that began anew is stored at once: after a crash, the number of an earlier run could
         // fit by chance and hide what was lost.
         if new || linked || moved || received.gap || !received.changed.is_empty() {
@@ -146,9 +147,9 @@ impl Hub {
         for uid in &connection.uids {
             pushes.ping |= state.ping_due(*uid, connection.id);
             if let Some(new) = state.rivals.unsaid(connection.id, *uid) {
-                pushes.messages.push(renamed(*uid, new));
+                pushes.messages.push(self.renamed(*uid, new));
             }
-            let State { fleet, links, dirty, messages, .. } = &mut *state;
+            let State { fleet, links, dirty, messages, refusals, .. } = &mut *state;
             let link = links.get_mut(uid).filter(|link| link.connection == connection.id);
             let (Some(link), Some(agent)) = (link, fleet.agents.get_mut(uid)) else { continue };
             if let Some(message) = agent.push(&mut link.session, &self.custom) {
@@ -161,6 +162,7 @@ impl Hub {
             }
             let mut outgoing = self.outgoing(messages);
             pushes.messages.extend(std::iter::from_fn(|| outgoing.next(agent, link)));
+            pushes.messages.extend(refusals.remove(uid).map(|why| bad_request(uid.as_bytes(), why)));
         }
         Pushed::Send(pushes)
     }
@@ -197,10 +199,7 @@ impl Hub {
     ) -> Answer {
         let room = match transport {
             Transport::WebSocket => true,
-            Transport::Http => {
-                let empty = ServerToAgent { instance_uid: reply.instance_uid.clone(), ..Default::default() };
-                reply == empty
-            }
+            Transport::Http => says_nothing(&reply),
         };
         let command = if room { self.restart(agent, &mut link.session) } else { None };
         match (command, transport) {
@@ -223,6 +222,16 @@ impl Hub {
         Outgoing { messages, metrics: &self.metrics, ours: &self.custom }
     }
 
+    /// The answer to an agent that shall use another uid (S-ID-05). It may be the first that this agent gets.
+    #[must_use]
+    pub fn renamed(&self, uid: InstanceUid, new: InstanceUid) -> ServerToAgent {
+        ServerToAgent {
+            capabilities: self.caps.bits(),
+            agent_identification: Some(AgentIdentification { new_instance_uid: new.to_vec() }),
+            ..ack(uid)
+        }
+    }
+
     fn count(&self, message: &ServerToAgent) {
         if message.remote_config.is_some() {
             self.metrics.offers.add(1);
@@ -231,6 +240,37 @@ impl Hub {
             self.metrics.full_state_requests.add(1);
         }
     }
+}
+
+impl Answer {
+    const fn only(reply: ServerToAgent) -> Self {
+        Self { reply, more: None }
+    }
+
+    /// Adds what the agent is refused (S-CR-03). Over plain HTTP it takes the place of an answer that says nothing else,
+    /// or waits for the next.
+    fn refuse(
+        &mut self,
+        uid: InstanceUid,
+        refusals: &mut HashMap<InstanceUid, String>,
+        transport: Transport,
+    ) {
+        let room = match transport {
+            Transport::WebSocket => self.more.is_none(),
+            Transport::Http => says_nothing(&self.reply),
+        };
+        let Some(why) = (if room { refusals.remove(&uid) } else { None }) else { return };
+        let refusal = bad_request(uid.as_bytes(), why);
+        match transport {
+            Transport::WebSocket => self.more = Some(refusal),
+            Transport::Http => self.reply = refusal,
+        }
+    }
+}
+
+fn says_nothing(reply: &ServerToAgent) -> bool {
+    let ServerToAgent { instance_uid, .. } = reply;
+    *reply == ServerToAgent { instance_uid: instance_uid.clone(), ..Default::default() }
 }
 
 impl Connection {
@@ -264,16 +304,15 @@ impl Connection {
         self.uids.len()
     }
 
+    /// The agents heard on it.
+    pub fn uids(&self) -> impl Iterator<Item = InstanceUid> {
+        self.uids.iter().copied()
+    }
+
     /// For one exchange over plain HTTP.
     #[must_use]
     pub fn http() -> Self {
         Self::new(HTTP, Transport::Http)
-    }
-}
-
-impl Answer {
-    const fn only(reply: ServerToAgent) -> Self {
-        Self { reply, more: None }
     }
 }
 
@@ -282,20 +321,11 @@ fn ack(uid: InstanceUid) -> ServerToAgent {
     ServerToAgent { instance_uid: uid.to_vec(), ..Default::default() }
 }
 
-/// The answer to an agent that shall use another uid (S-ID-05). It may be the first that this agent gets.
-fn renamed(uid: InstanceUid, new: InstanceUid) -> ServerToAgent {
-    ServerToAgent {
-        capabilities: capabilities().bits(),
-        agent_identification: Some(AgentIdentification { new_instance_uid: new.to_vec() }),
-        ..ack(uid)
-    }
-}
-
 impl Link {
-    pub(super) fn new(connection: &Connection) -> Self {
+    pub(super) fn new(connection: &Connection, caps: ServerCaps) -> Self {
         let session = match connection.transport {
-            Transport::WebSocket => Session::new(capabilities()),
-            Transport::Http => Session::over_http(capabilities()),
+            Transport::WebSocket => Session::new(caps),
+            Transport::Http => Session::over_http(caps),
         };
         Self {
             connection: connection.id,
@@ -307,7 +337,8 @@ impl Link {
     }
 }
 
-pub(super) fn fresh_uid(now: Timestamp) -> InstanceUid {
+/// A uid for an agent that needs one (S-ID-03).
+pub fn fresh_uid(now: Timestamp) -> InstanceUid {
     let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
     InstanceUid::v7(millis, rand::random())
 }

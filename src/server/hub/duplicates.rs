@@ -153,7 +153,7 @@ impl Hub {
         first: u64,
         now: Duration,
     ) {
-        let Some(mut older) = state.links.insert(uid, Link::new(connection)) else { return };
+        let Some(mut older) = state.links.insert(uid, Link::new(connection, self.caps)) else { return };
         let Some(link) = state.links.get_mut(&uid) else { return };
         if let Some(oldest) = older.contested.take() {
             oldest.older.wake.notify_one();

@@ -48,6 +48,8 @@ pub struct Metrics {
     pub sent_bytes: Counter,
     /// How long the fleet takes for a message.
     pub handling: Histogram,
+    /// Connections and requests that were not let in.
+    pub refused: Counter,
     store_problem: Mutex<Option<String>>,
 }
 

@@ -2,6 +2,7 @@
 //! It owns the clock, the store and the wake-ups. Critical sections are short and never wait.
 //!
 //! - `agents`: what a connection does: receive, push, detach; `duplicates`: whose a uid is when several use it
+//! - `enrolment`: changes of tokens, identities and certificate requests
 //! - `flush`: state goes to disk in batches; `presence`: who fell silent
 //! - `messages`: custom messages, both ways
 //! - `metrics`: counters
@@ -10,6 +11,7 @@
 
 mod agents;
 mod duplicates;
+pub mod enrolment;
 mod flush;
 mod messages;
 pub mod metrics;
@@ -29,7 +31,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::{Notify, broadcast, watch};
 
-pub use agents::{Answer, Connection, Pushed};
+pub use agents::{Answer, Connection, Pushed, fresh_uid};
 use duplicates::{Contested, Rivals};
 pub use messages::Unsent;
 use metrics::Metrics;
@@ -41,6 +43,7 @@ use super::{
         presence::Windows,
         resource::{Condition, ConditionStatus, Key, Namespace},
     },
+    identity::Register,
     store::{Change, Store, StoreError, record::AgentRecord},
 };
 use crate::{
@@ -74,6 +77,7 @@ pub struct Hub {
     windows: Windows,
     /// Agents that are known and not connected, as of the last round.
     missing: AtomicUsize,
+    caps: ServerCaps,
 }
 
 struct State {
@@ -87,6 +91,8 @@ struct State {
     gone: BTreeSet<InstanceUid>,
     rivals: Rivals,
     messages: Messages,
+    /// Why what an agent asked for is not granted, until it is told.
+    refusals: HashMap<InstanceUid, String>,
 }
 
 /// The connection over which an agent is reached, with what was said on it.
@@ -100,6 +106,15 @@ struct Link {
     contested: Option<Box<Contested>>,
 }
 
+/// What a hub is made with, beside its store.
+#[derive(Default)]
+pub struct Terms<'a> {
+    /// Empty, with what it needs to issue credentials.
+    pub register: Register,
+    /// Capabilities that not every server has.
+    pub more: &'a [ServerCapabilities],
+}
+
 /// Changes the fleet, and returns the agents that are concerned.
 pub type Apply = Box<dyn FnOnce(&mut Fleet, Timestamp) -> Vec<InstanceUid> + Send>;
 
@@ -110,21 +125,26 @@ pub struct Plan<T> {
     pub output: T,
 }
 
-/// What this server can do. The rest of the protocol's capabilities come when they are built.
-fn capabilities() -> ServerCaps {
-    ServerCaps::of(&[
+/// What every server of ours can do, and what this one can do besides.
+fn capabilities(more: &[ServerCapabilities]) -> ServerCaps {
+    let always = [
         ServerCapabilities::AcceptsStatus,
         ServerCapabilities::OffersRemoteConfig,
         ServerCapabilities::AcceptsEffectiveConfig,
         ServerCapabilities::OffersConnectionSettings,
-    ])
+    ];
+    ServerCaps::of(&[&always, more].concat())
 }
 
 impl Hub {
     /// Takes over what the store holds.
-    pub async fn load(store: Arc<dyn Store>) -> Result<Self, StoreError> {
+    pub async fn load(store: Arc<dyn Store>, terms: Terms<'_>) -> Result<Self, StoreError> {
         let snapshot = store.load().await?;
-        let mut fleet = Fleet::default();
+        let caps = capabilities(terms.more);
+        let mut fleet = Fleet { register: terms.register, ..Fleet::default() };
+        snapshot.tokens.into_iter().for_each(|token| fleet.register.put_token(token));
+        snapshot.identities.into_iter().for_each(|identity| fleet.register.put_identity(identity));
+        snapshot.requests.into_iter().for_each(|request| fleet.register.put_request(request));
         let catalogue = &mut fleet.catalogue;
         for namespace in snapshot.namespaces {
             catalogue.namespaces.insert(namespace.name.clone(), namespace);
@@ -134,6 +154,7 @@ impl Hub {
         catalogue.configs =
             snapshot.configs.into_iter().map(|config| (key(&config.metadata), config)).collect();
         for mut agent in snapshot.agents {
+            agent.stand(fleet.register.standing(agent.view.instance_uid));
             agent.resolve(&fleet.catalogue);
             fleet.agents.insert(agent.view.instance_uid, agent);
         }
@@ -150,6 +171,7 @@ impl Hub {
             gone: BTreeSet::new(),
             rivals: Rivals::default(),
             messages: Messages::new(numbers(), custom::LARGEST),
+            refusals: HashMap::new(),
         };
         Ok(Self {
             state: Mutex::new(state),
@@ -163,6 +185,7 @@ impl Hub {
             started: Instant::now(),
             windows: Windows::default(),
             missing: AtomicUsize::new(0),
+            caps,
         })
     }
 

@@ -44,7 +44,7 @@ impl Store for Fake {
 
 async fn hub() -> (Arc<Fake>, Hub) {
     let store = Arc::new(Fake::default());
-    (store.clone(), Hub::load(store).await.unwrap())
+    (store.clone(), Hub::load(store, Terms::default()).await.unwrap())
 }
 
 const UID: InstanceUid = InstanceUid::from_bytes([7; 16]);

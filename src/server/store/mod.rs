@@ -22,6 +22,7 @@ use super::fleet::{
     Agent,
     resource::{AgentGroup, AgentRemoteConfig, Key, Namespace},
 };
+use super::identity::{CertificateRequest, EnrollmentToken, Identity};
 use crate::wire::InstanceUid;
 
 /// One thing to write. Changes handed over together are written together or not at all.
@@ -41,6 +42,12 @@ pub enum Change {
     Group(AgentGroup),
     Config(AgentRemoteConfig),
     DeleteConfig(Key),
+    Token(Box<EnrollmentToken>),
+    DeleteToken(Key),
+    Identity(Box<Identity>),
+    DeleteIdentity(String),
+    CertificateRequest(Box<CertificateRequest>),
+    DeleteCertificateRequest(String),
 }
 
 /// All that is stored.
@@ -50,6 +57,9 @@ pub struct Snapshot {
     pub namespaces: Vec<Namespace>,
     pub groups: Vec<AgentGroup>,
     pub configs: Vec<AgentRemoteConfig>,
+    pub tokens: Vec<EnrollmentToken>,
+    pub identities: Vec<Identity>,
+    pub requests: Vec<CertificateRequest>,
 }
 
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;

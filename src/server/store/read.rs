@@ -10,7 +10,7 @@ use super::{
     Snapshot, StoreError,
     record::AgentRecord,
     schema::refine,
-    write::{CONFIG, GROUP, NAMESPACE},
+    write::{CONFIG, GROUP, IDENTITY, NAMESPACE, REQUEST, TOKEN},
 };
 use crate::{server::fleet::resource::AgentRemoteConfig, wire::InstanceUid};
 
@@ -29,6 +29,9 @@ pub(super) fn snapshot(sql: &Connection, path: &Path) -> Result<Snapshot, StoreE
         namespaces: documents(sql, NAMESPACE, path)?,
         groups: documents(sql, GROUP, path)?,
         configs,
+        tokens: documents(sql, TOKEN, path)?,
+        identities: documents(sql, IDENTITY, path)?,
+        requests: documents(sql, REQUEST, path)?,
     })
 }
 

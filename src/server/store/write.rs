@@ -10,6 +10,9 @@ use crate::server::fleet::resource::{AgentGroup, AgentRemoteConfig, Namespace};
 pub(super) const NAMESPACE: &str = "Namespace";
 pub(super) const GROUP: &str = "AgentGroup";
 pub(super) const CONFIG: &str = "AgentRemoteConfig";
+pub(super) const TOKEN: &str = "EnrollmentToken";
+pub(super) const IDENTITY: &str = "Identity";
+pub(super) const REQUEST: &str = "CertificateRequest";
 
 pub(super) fn apply<'a>(
     connection: &mut Connection,
@@ -37,6 +40,14 @@ fn one(sql: &Transaction<'_>, change: &Change) -> Result<()> {
         Change::Group(group) => put_group(sql, group),
         Change::Config(config) => put_config(sql, config),
         Change::DeleteConfig(key) => delete(sql, CONFIG, &key.namespace, &key.name),
+        Change::Token(token) => {
+            put(sql, TOKEN, &token.metadata.namespace, &token.metadata.name, &json(token)?, None)
+        }
+        Change::DeleteToken(key) => delete(sql, TOKEN, &key.namespace, &key.name),
+        Change::Identity(identity) => put(sql, IDENTITY, "", &identity.name, &json(identity)?, None),
+        Change::DeleteIdentity(name) => delete(sql, IDENTITY, "", name),
+        Change::CertificateRequest(request) => put(sql, REQUEST, "", &request.name, &json(request)?, None),
+        Change::DeleteCertificateRequest(name) => delete(sql, REQUEST, "", name),
     }
 }
 

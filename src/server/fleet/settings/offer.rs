@@ -116,7 +116,7 @@ impl Catalogue {
             }
         }
         let given = chosen.get(&Class::Opamp).copied();
-        if agent.can(Class::Opamp.bit()) && (given.is_some() || agent.issued.is_some()) {
+        if agent.can(Class::Opamp.bit()) && (given.is_some() || agent.issued_to_offer().is_some()) {
             offers.opamp = Some(opamp(agent, given)?);
         }
         Ok(Wanted::of(offers))
@@ -166,9 +166,9 @@ impl Catalogue {
 /// What is issued is for this server alone: it does not go to another endpoint that an operator sends the agent to.
 fn opamp(agent: &Agent, given: Option<&Destination>) -> Result<OpAmpConnectionSettings, Unsettled> {
     let here =
-        agent.issued.as_ref().and_then(|issued| issued.endpoint.as_ref()).or(agent.reached_at.as_ref());
+        agent.issued_to_offer().and_then(|issued| issued.endpoint.as_ref()).or(agent.reached_at.as_ref());
     let written = given.map(|given| &given.destination_endpoint).filter(|endpoint| !endpoint.is_empty());
-    let issued = agent.issued.as_ref().filter(|_| written.is_none_or(|written| Some(written) == here));
+    let issued = agent.issued_to_offer().filter(|_| written.is_none_or(|written| Some(written) == here));
     let destination_endpoint = written.or(here).ok_or(Unsettled::Endpoint)?.clone();
     let blank = Destination::default();
     let given = given.unwrap_or(&blank);
