@@ -12,7 +12,7 @@
 //! - [`host`], [`clock`], [`signals`]: facts, time and randomness, TERM/INT/HUP; `pidfd`: a process by handle
 //! - [`sandbox`]: what a child gives up: another user, capabilities, rights to files, limits
 //! - [`systemd`]: what a service manager is told; [`socket`]: a Unix socket for this host's administrators
-//! - [`watch`]: a file that others write
+//! - [`watch`]: a file that others write; [`listening`]: who listens on this host
 //!
 //! Not here: when to restart, what to write, what a failure means; that is `supervisor`'s.
 //! `unsafe` is allowed in this room only. Linux 5.4 or newer is assumed (pidfd).
@@ -21,6 +21,7 @@ pub mod child;
 pub mod clock;
 pub mod fs;
 pub mod host;
+pub mod listening;
 pub mod lock;
 pub mod memory;
 pub mod oom;

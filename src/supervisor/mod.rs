@@ -15,6 +15,7 @@
 //! - [`health`], [`agent`]: what the server is told; `healthcheck`: what whoever asks over HTTP is told
 //! - [`journal`]: the one truth on disk; `record` is what its content means, `legacy` what the established
 //!   supervisor left, `host_key` what failures are remembered together with
+//! - `discovery`: what the Collector could watch on this host, for a server that asks
 //! - [`export`]: the supervisor's own telemetry as something to send
 //! - `connection`: connection settings that the server offers
 //! - [`target`]: the server as something to dial; `passthrough`: the Collector's lines in the supervisor's log
@@ -29,6 +30,7 @@ pub mod compose;
 pub mod config;
 mod connection;
 pub mod control;
+mod discovery;
 mod driver;
 pub mod export;
 pub mod fence;

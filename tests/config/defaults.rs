@@ -61,6 +61,7 @@ fn capabilities_have_the_documented_defaults() {
         reports_remote_config: false,
         reports_available_components: false,
         reports_heartbeat: true,
+        reports_services: false,
         reports_connection_settings_status: false,
     };
     assert_eq!(config(LEAST).capabilities, documented);

@@ -11,6 +11,7 @@ mod commands;
 mod connection;
 mod custom;
 mod defects;
+mod discovery;
 mod exhaustion;
 mod fence;
 mod harness;

@@ -195,6 +195,7 @@ pub(super) static KEYS: &[Key] = &[
     deprecated("capabilities.reports_remote_config", Bool, REPORTS_REMOTE_CONFIG),
     acted("capabilities.reports_available_components", Bool),
     acted("capabilities.reports_heartbeat", Bool),
+    acted("capabilities.reports_services", Bool),
     not_yet("capabilities.accepts_packages", Bool, NO_PACKAGES),
     acted("capabilities.reports_connection_settings_status", Bool),
     acted("storage", Section),

@@ -218,6 +218,8 @@ pub struct Capabilities {
     pub reports_remote_config: bool,
     pub reports_available_components: bool,
     pub reports_heartbeat: bool,
+    /// What listens on the host is told to a server that asks (`discovery`).
+    pub reports_services: bool,
     pub reports_connection_settings_status: bool,
 }
 
@@ -236,6 +238,7 @@ impl Default for Capabilities {
             reports_remote_config: false,
             reports_available_components: false,
             reports_heartbeat: true,
+            reports_services: false,
             reports_connection_settings_status: false,
         }
     }

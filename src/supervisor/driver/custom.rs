@@ -1,14 +1,18 @@
 //! Custom messages: between the server and the Collector's components, and to the supervisor itself.
 //!
 //! The server is told the custom capabilities of both as one list; the Collector's extension is told the
-//! server's. A message goes where its capability is advertised and is otherwise ignored. Nothing here waits: what
+//! server's. A message goes where its capability is advertised and is otherwise ignored; the supervisor's own
+//! capability is `discovery`, where the file allows it. Nothing here waits: what
 //! finds a queue full, or is too large, is dropped, counted and told of in the log.
 
 use std::time::Duration;
 
+use tokio::{sync::mpsc, task::spawn_blocking};
+
 use super::Driver;
 use crate::{
     os::clock,
+    supervisor::discovery,
     telemetry::otlp::Direction,
     transport::client::Update,
     wire::proto::{CustomCapabilities, CustomMessage},
@@ -22,8 +26,11 @@ const LONGEST_NAME: usize = 255;
 /// From one line about dropped messages to the next.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
+/// From one look at who listens on this host to the next.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Who has which custom capabilities, as far as the supervisor is told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Custom {
     /// Those of the Collector's components, and the session that told them.
     collector: (u64, Vec<String>),
@@ -33,6 +40,9 @@ pub(super) struct Custom {
     advertised: Vec<String>,
     to_server: Drops,
     to_collector: Drops,
+    /// When the last look at this host began, and whether it is still under way.
+    look: (Option<Duration>, bool),
+    answers: (mpsc::Sender<CustomMessage>, mpsc::Receiver<CustomMessage>),
 }
 
 /// Messages that were dropped.
@@ -54,7 +64,30 @@ impl Drops {
     }
 }
 
+impl Default for Custom {
+    fn default() -> Self {
+        Self {
+            collector: Default::default(),
+            server: Vec::new(),
+            advertised: Vec::new(),
+            to_server: Drops::default(),
+            to_collector: Drops::default(),
+            look: (None, false),
+            answers: mpsc::channel(1),
+        }
+    }
+}
+
 impl Custom {
+    /// The next answer that a look at this host gave.
+    pub(super) async fn answer(&mut self) -> CustomMessage {
+        match self.answers.1.recv().await {
+            Some(answer) => answer,
+            // It holds a sender itself.
+            None => std::future::pending().await,
+        }
+    }
+
     /// The list for the server, if it is another one than it was told (B-CU-01).
     fn advertisement(&mut self, own: &[&str]) -> Option<Vec<String>> {
         let mut all: Vec<String> = own.iter().map(|name| (*name).to_owned()).collect();
@@ -117,7 +150,8 @@ impl Driver {
 
     /// Tells the server the capabilities of supervisor and Collector.
     pub(super) fn advertise(&mut self) {
-        if let Some(capabilities) = self.custom.advertisement(&[]) {
+        let own: &[&str] = if self.tells_services() { &[discovery::CAPABILITY] } else { &[] };
+        if let Some(capabilities) = self.custom.advertisement(own) {
             self.parts.client.update(Update::CustomCapabilities(CustomCapabilities { capabilities }));
         }
     }
@@ -130,6 +164,9 @@ impl Driver {
 
     /// A message of the server.
     pub(super) fn custom_of_server(&mut self, message: CustomMessage) {
+        if message.capability == discovery::CAPABILITY && self.tells_services() {
+            return self.asked_for_services(&message);
+        }
         if !self.custom.is_of_collector(&message.capability) {
             return tracing::debug!(
                 capability = %message.capability, kind = %message.r#type,
@@ -148,11 +185,51 @@ impl Driver {
         }
     }
 
+    const fn tells_services(&self) -> bool {
+        self.parts.config.capabilities.reports_services
+    }
+
+    /// The server asks what listens on this host: it is looked up beside, one look at a time.
+    fn asked_for_services(&mut self, message: &CustomMessage) {
+        let question = match discovery::asked(message) {
+            Some(Ok(question)) => question,
+            Some(Err(answer)) => return self.send_custom(answer),
+            None => return tracing::debug!(kind = %message.r#type, "a message of an unknown type is ignored"),
+        };
+        let now = clock::boottime();
+        let (began, under_way) = self.custom.look;
+        if under_way || began.is_some_and(|began| now < began + LOOK_EVERY) {
+            return self.send_custom(question.put_off("busy; ask again in a second"));
+        }
+        tracing::info!("the server asks what listens on this host");
+        self.custom.look = (Some(now), true);
+        let own = self.collector.as_ref().map(super::process::Collector::pid);
+        let own: Vec<_> = own.into_iter().chain(i32::try_from(std::process::id())).collect();
+        let (components, tell) = (self.parts.components.clone(), self.custom.answers.0.clone());
+        tokio::spawn(async move {
+            let look = spawn_blocking(move || question.answer(components.as_ref(), &own));
+            // A look does not panic, and the driver is gone only when everything ends.
+            if let Ok(answer) = look.await {
+                let _ = tell.send(answer).await;
+            }
+        });
+    }
+
+    /// A look at this host has ended.
+    pub(super) fn services_found(&mut self, answer: CustomMessage) {
+        self.custom.look.1 = false;
+        self.send_custom(answer);
+    }
+
     /// A message of the Collector's components for the server.
     pub(super) fn custom_of_collector(&mut self, message: CustomMessage) {
         if message.data.len() > LARGEST {
             return self.not_passed(Direction::ToServer, &too_large(&message));
         }
+        self.send_custom(message);
+    }
+
+    fn send_custom(&mut self, message: CustomMessage) {
         if let Err(why) = self.parts.client.send_custom(message) {
             self.not_passed(Direction::ToServer, &why.to_string());
         }

@@ -15,7 +15,7 @@ use crate::{
     },
     telemetry::otlp::Direction,
     transport::client::{Ended, Notice},
-    wire::proto::AvailableComponents,
+    wire::proto::{AvailableComponents, CustomMessage},
 };
 
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(super) enum Happening {
     Written,
     /// It was read again.
     Reread(Found),
+    /// What listens on this host was looked up.
+    ServicesFound(CustomMessage),
     Timer,
     /// An offered connection had its time.
     TrialOver,
@@ -58,6 +60,7 @@ impl Driver {
             Happening::Asked(asked) => self.requested(asked).await,
             Happening::Written => self.want_reload(Cause::File),
             Happening::Reread(found) => self.reload_found(found),
+            Happening::ServicesFound(answer) => self.services_found(answer),
             Happening::Timer => self.parts.machine.handle_timeout(clock::boottime()),
             Happening::TrialOver => self.trial_over(),
             // The main loop looks each time it turns.

@@ -255,6 +255,7 @@ impl Driver {
             Some(notice) = self.parts.notices.recv() => Happening::Notice(notice),
             Some(asked) = self.parts.asked.recv() => Happening::Asked(asked),
             happening = self.parts.reloads.next() => happening,
+            answer = self.custom.answer() => Happening::ServicesFound(answer),
             () = timer => Happening::Timer,
             () = trial => Happening::TrialOver,
             () = certificate => Happening::CertificateDue,

@@ -247,6 +247,7 @@ impl Driver {
         }
         let described = config.agent.description != self.parts.config.agent.description;
         self.parts.config = config;
+        self.advertise();
         if let Some((target, fingerprint)) = server {
             self.parts.reloads.server = fingerprint;
             self.server_changed(Some("the server is dialled anew".to_owned()));

@@ -20,6 +20,7 @@ impl Driver {
         self.report_status();
         self.report_settings_status();
         self.report_components();
+        self.advertise();
     }
 
     pub(super) fn report_components(&self) {

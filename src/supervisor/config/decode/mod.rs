@@ -74,6 +74,7 @@ fn capabilities(context: &Context<'_>) -> Capabilities {
             default.reports_available_components,
         ),
         reports_heartbeat: of("reports_heartbeat", default.reports_heartbeat),
+        reports_services: of("reports_services", default.reports_services),
         reports_connection_settings_status: of(
             "reports_connection_settings_status",
             default.reports_connection_settings_status,

@@ -208,6 +208,11 @@ static TEXTS: &[Text] = &[
         "The server is told the components of the binary.",
     ),
     with("capabilities.reports_heartbeat", "true", "The server hears from this agent in silence too."),
+    with(
+        "capabilities.reports_services",
+        "false",
+        "The server may ask what listens on this host, and which receiver is for it.",
+    ),
     with("capabilities.accepts_packages", "false", "The server may send packages."),
     with(
         "capabilities.reports_connection_settings_status",
