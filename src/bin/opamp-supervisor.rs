@@ -41,13 +41,11 @@ fn daemon(path: &Path) -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return fail(CONFIG, &error.to_string()),
     };
-    let (exports, listener) = match export::prepare(&loaded.config.telemetry.exports) {
-        Ok(prepared) => {
-            prepared.map_or((None, None), |(exports, forward)| (Some(exports), Some(forward.into_listener())))
-        }
+    let (exports, instruments) = match export::prepare(&loaded.config.telemetry.exports) {
+        Ok(prepared) => prepared,
         Err(error) => return fail(CONFIG, &error.to_string()),
     };
-    let log_level = match init_logs(&loaded.config.telemetry.logs, listener) {
+    let log_level = match init_logs(&loaded.config.telemetry.logs, instruments.forward().into_listener()) {
         Ok(log_level) => log_level,
         Err(error) => return fail(CONFIG, &error.to_string()),
     };
@@ -64,7 +62,7 @@ fn daemon(path: &Path) -> ExitCode {
         Err(error) => return fail(1, &format!("cannot start: {error}")),
     };
     let origin = Origin { path: path.to_owned(), log_level, notices: loaded.notices };
-    let ended = runtime.block_on(startup::run(loaded.config, origin, exports));
+    let ended = runtime.block_on(startup::run(loaded.config, origin, exports, instruments));
     // A disk or a name server that does not answer keeps nobody from ending.
     runtime.shutdown_background();
     match ended {
@@ -73,7 +71,7 @@ fn daemon(path: &Path) -> ExitCode {
     }
 }
 
-fn init_logs(config: &LogsConfig, listener: Option<Listener>) -> Result<LevelSwitch, LogError> {
+fn init_logs(config: &LogsConfig, listener: Listener) -> Result<LevelSwitch, LogError> {
     let output = |output: &LogOutput| match output {
         LogOutput::Stdout => Output::Stdout,
         LogOutput::Stderr => Output::Stderr,
@@ -87,7 +85,7 @@ fn init_logs(config: &LogsConfig, listener: Option<Listener>) -> Result<LevelSwi
         },
         outputs: config.output_paths.iter().map(output).collect(),
     };
-    logs::init(&options, listener)
+    logs::init(&options, Some(listener))
 }
 
 fn wrong_arguments(error: &clap::Error) -> ExitCode {

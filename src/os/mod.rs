@@ -12,7 +12,7 @@
 //! - [`host`], [`clock`], [`signals`]: facts, time and randomness, TERM/INT/HUP; `pidfd`: a process by handle
 //! - [`sandbox`]: what a child gives up: another user, capabilities, rights to files, limits
 //! - [`systemd`]: what a service manager is told; [`socket`]: a Unix socket for this host's administrators
-//! - [`watch`]: a file that others write; [`listening`]: who listens on this host
+//! - [`watch`]: a file that others write; [`listening`]: who listens on this host; [`usage`]: what a process uses
 //!
 //! Not here: when to restart, what to write, what a failure means; that is `supervisor`'s.
 //! `unsafe` is allowed in this room only. Linux 5.4 or newer is assumed (pidfd).
@@ -37,4 +37,5 @@ pub mod socket;
 pub mod systemd;
 #[cfg(test)]
 mod testing;
+pub mod usage;
 pub mod watch;

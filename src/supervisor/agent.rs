@@ -27,6 +27,14 @@ pub fn capabilities(allowed: &Capabilities) -> AgentCaps {
     add(allowed.reports_effective_config, &[Bit::ReportsEffectiveConfig]);
     add(allowed.reports_health, &[Bit::ReportsHealth]);
     add(allowed.reports_heartbeat, &[Bit::ReportsHeartbeat]);
+    let own = [
+        (allowed.reports_own_metrics, Bit::ReportsOwnMetrics),
+        (allowed.reports_own_traces, Bit::ReportsOwnTraces),
+        (allowed.reports_own_logs, Bit::ReportsOwnLogs),
+    ];
+    for (wanted, bit) in own {
+        add(wanted, &[bit, Bit::ReportsConnectionSettingsStatus]);
+    }
     add(allowed.reports_available_components, &[Bit::ReportsAvailableComponents]);
     // Who may offer something is told how it went.
     let told = allowed.accepts_opamp_connection_settings || allowed.reports_connection_settings_status;

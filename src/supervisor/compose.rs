@@ -62,6 +62,8 @@ pub struct Host<'a> {
     pub idle: Idle,
     /// The extension is asked to describe the whole resource.
     pub describe_resource: bool,
+    /// Keys of `service.telemetry`: where the server wants the Collector's own telemetry.
+    pub telemetry: &'a Map<String, Value>,
 }
 
 /// What to run when no layer has a pipeline.
@@ -173,7 +175,7 @@ pub fn compose_layers(host: &Host<'_>, remote: &[RemoteLayer<'_>]) -> Result<Com
     for (position, entry) in host.agent.config_files.iter().enumerate() {
         match entry {
             ConfigFile::Path(path) => composed.add_local(position, path),
-            ConfigFile::OwnTelemetry => composed.add_own_telemetry(position, host.agent),
+            ConfigFile::OwnTelemetry => composed.add_own_telemetry(position, host),
             // What stands here elsewhere is part of the overlay, where nothing can override it.
             ConfigFile::OpampExtension => {}
             ConfigFile::Remote => composed.add_remote(position, remote),
@@ -188,7 +190,7 @@ pub fn compose_layers(host: &Host<'_>, remote: &[RemoteLayer<'_>]) -> Result<Com
 /// management alive.
 pub fn compose_fallback(host: &Host<'_>) -> Result<Composed, ComposeError> {
     let mut composed = Composed::default();
-    composed.add_own_telemetry(0, host.agent);
+    composed.add_own_telemetry(0, host);
     for (position, path) in (1..).zip(&host.agent.startup_fallback_configs) {
         composed.add_local(position, path);
     }
@@ -210,8 +212,8 @@ impl Composed {
         self.files.push(LiveFile { name, label: label.into(), contents, remote: false });
     }
 
-    fn add_own_telemetry(&mut self, position: usize, agent: &AgentConfig) {
-        let layer = own_telemetry(agent).to_string().into_bytes();
+    fn add_own_telemetry(&mut self, position: usize, host: &Host<'_>) {
+        let layer = own_telemetry(host).to_string().into_bytes();
         self.add(format!("{position:02}-own-telemetry.yaml"), "the supervisor's own telemetry layer", layer);
     }
 
@@ -251,13 +253,21 @@ impl Composed {
     }
 }
 
-/// The Collector's own logs as JSON lines on its standard streams, and the host's description in its resource.
-fn own_telemetry(agent: &AgentConfig) -> Value {
-    let description = &agent.description;
+/// The Collector's own logs as JSON lines on its standard streams, the host's description in its resource, and
+/// where the server wants its telemetry.
+fn own_telemetry(host: &Host<'_>) -> Value {
+    let description = &host.agent.description;
     let attributes = description.identifying_attributes.iter().chain(&description.non_identifying_attributes);
     let resource: Map<_, _> = attributes.map(|(key, value)| (key.clone(), json!(escape(value)))).collect();
     let logs = json!({ "encoding": "json", "output_paths": ["stdout"], "error_output_paths": ["stderr"] });
-    json!({ "service": { "telemetry": { "logs": logs, "resource": resource } } })
+    let mut telemetry = json!({ "logs": logs, "resource": resource });
+    for (signal, keys) in host.telemetry {
+        match (&mut telemetry[signal], keys) {
+            (Value::Object(ours), Value::Object(keys)) => ours.extend(keys.clone()),
+            (other, keys) => *other = keys.clone(),
+        }
+    }
+    json!({ "service": { "telemetry": telemetry } })
 }
 
 /// The Collector expands `$`; what a file of ours gives it is meant literally.

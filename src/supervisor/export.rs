@@ -15,7 +15,7 @@ use crate::{
         host,
     },
     telemetry::otlp::{
-        self, Batching, Destination, Exports, Forward, KeyValue, NoClient, Plan, list, value::Value,
+        self, Batching, Destination, Exports, Instruments, KeyValue, NoClient, Plan, list, value::Value,
     },
     transport::tls::{self, Identity, TlsError, TlsOptions},
     wire::InstanceUid,
@@ -34,11 +34,8 @@ pub enum ExportError {
     NoRandom(#[from] NoRandom),
 }
 
-/// Queues and clients for all that is exported; nothing is there when nothing is.
-pub fn prepare(config: &ExportsConfig) -> Result<Option<(Exports, Forward)>, ExportError> {
-    if !config.is_wanted() {
-        return Ok(None);
-    }
+/// Queues and clients for all that is exported, and where the supervisor says what happens to it.
+pub fn prepare(config: &ExportsConfig) -> Result<(Exports, Instruments), ExportError> {
     let batched = |all: &[Batched]| {
         all.iter()
             .map(|one| {
@@ -54,8 +51,10 @@ pub fn prepare(config: &ExportsConfig) -> Result<Option<(Exports, Forward)>, Exp
         logs: batched(&config.logs)?,
         spans: batched(&config.spans)?,
         metrics: metrics.collect::<Result<_, ExportError>>()?,
+        of_agent: false,
     };
-    Ok(Some(Exports::new(plan)?))
+    let instruments = Instruments::default();
+    Ok((Exports::new(plan, &instruments)?, instruments))
 }
 
 fn destination(export: &Export) -> Result<Destination, ExportError> {

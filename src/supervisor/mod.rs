@@ -16,7 +16,8 @@
 //! - [`journal`]: the one truth on disk; `record` is what its content means, `legacy` what the established
 //!   supervisor left, `host_key` what failures are remembered together with
 //! - `discovery`: what the Collector could watch on this host, for a server that asks
-//! - [`export`]: the supervisor's own telemetry as something to send
+//! - [`export`]: the supervisor's own telemetry as something to send; `own_telemetry`: where Collector and supervisor
+//!   send theirs by the server's word
 //! - `connection`: connection settings that the server offers
 //! - [`target`]: the server as something to dial; `passthrough`: the Collector's lines in the supervisor's log
 //!
@@ -43,6 +44,7 @@ pub mod live;
 pub mod local;
 pub mod machine;
 pub mod mask;
+mod own_telemetry;
 pub mod owned;
 mod passthrough;
 mod record;

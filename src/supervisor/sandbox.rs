@@ -12,7 +12,9 @@ use crate::os::{
 };
 
 /// The directories below the storage directory that hold what the Collector reads.
-const READ_BY_COLLECTOR: [&str; 2] = ["live", "staging"];
+const READ_BY_COLLECTOR: [&str; 3] = ["live", "staging", OWN_TELEMETRY];
+/// Where certificates of its own telemetry are.
+pub(super) const OWN_TELEMETRY: &str = "own-telemetry";
 
 /// The Collector cannot be held to what the file says.
 #[derive(Debug, thiserror::Error)]

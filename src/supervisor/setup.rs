@@ -13,6 +13,7 @@ use super::{
     compose::{Contact, Idle},
     config::AgentConfig,
     machine::{ReloadRule, Rollback, Settings},
+    own_telemetry::OwnTelemetry,
     sandbox::{self, SandboxError},
 };
 use crate::{
@@ -107,8 +108,12 @@ pub(super) async fn learn(agent: &AgentConfig, storage: &Path) -> Result<Facts, 
 }
 
 /// The machine's rules.
-pub(super) fn settings(agent: &AgentConfig, contact: &Contact) -> Settings {
+///
+/// A Collector that sends telemetry of its own sends the rest before it reads its config again, and ends if that
+/// fails: an endpoint that is away would turn each SIGHUP into a death, so such a one is run anew instead.
+pub(super) fn settings(agent: &AgentConfig, contact: &Contact, telemetry: &OwnTelemetry) -> Settings {
     let reload = match (agent.use_hup_config_reload, contact) {
+        _ if !telemetry.is_empty() => ReloadRule::Never,
         (Some(false), _) | (_, Contact::Process) => ReloadRule::Never,
         (Some(true) | None, _) => ReloadRule::ContentsOnly,
     };

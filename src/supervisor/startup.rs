@@ -17,7 +17,7 @@ use super::{
     config::{Notice, SupervisorConfig},
     connection::{self, over},
     control,
-    driver::{Driver, Moving, Parts, Reloads, heartbeat},
+    driver::{Driver, Moving, Parts, Reloads, Telemetry, heartbeat},
     healthcheck::{self, HealthcheckError, Seen, Serving},
     host_key::host_key,
     journal::{ConfigState, Journal, JournalError, Opened, State},
@@ -25,6 +25,7 @@ use super::{
     live::Live,
     local::Endpoint,
     machine::{ConfigHash, Machine},
+    own_telemetry::Store,
     owned::{OwnedKey, refuse_owned},
     record,
     sandbox::{self, SandboxError},
@@ -115,13 +116,12 @@ pub struct Origin {
 pub async fn run(
     config: SupervisorConfig,
     origin: Origin,
-    exports: Option<Exports>,
+    exports: Exports,
+    instruments: Instruments,
 ) -> Result<(), StartError> {
-    let (instruments, exporting) = exports.map(Exports::start).unzip();
-    let ended = supervise(config, origin, instruments.unwrap_or_default()).await;
-    if let Some(exporting) = exporting {
-        exporting.finish().await;
-    }
+    let exporting = exports.start();
+    let ended = supervise(config, origin, instruments).await;
+    exporting.finish().await;
     ended
 }
 
@@ -158,7 +158,13 @@ async fn supervise(
     let reloads = Reloads::new(origin, &over(&start.config.server, valid));
     let sha256 = start.state.agent.as_ref().map(|agent| agent.sha256.as_str());
     let host = host_key(&start.config, sha256);
-    let rules = setup::settings(&start.config.agent, &outfit.contact);
+    let own = start.state.own_telemetry.clone();
+    let store = Store::new(start.storage.join(sandbox::OWN_TELEMETRY), confinement.reader());
+    if let Err(error) = store.put(&own) {
+        tracing::warn!("certificates of the Collector's own telemetry cannot be written: {error}");
+    }
+    let allowed = own.allowed(&start.config.capabilities);
+    let rules = setup::settings(&start.config.agent, &outfit.contact, &allowed);
     let fallback = !start.config.agent.startup_fallback_configs.is_empty();
     let machine = Machine::new(rules, record::past(&start.state, &host, fallback), seed()?);
     let live = Live::open(&start.storage.join("live"), confinement.reader()).map_err(StartError::Storage)?;
@@ -187,7 +193,7 @@ async fn supervise(
         reloads,
         moving,
     };
-    Driver::new(parts).run().await;
+    Driver::new(parts, Telemetry::new(own, store)).run().await;
     // What is left over says the same as none: nobody listens.
     let _ = fs::remove_file(socket);
     Ok(())

@@ -56,7 +56,7 @@ async fn b_cu_05_a_server_that_asks_is_told_what_listens_and_how_to_watch_it() {
     let server = Server::start().await;
     let host = Host::new(&server.endpoint, &fake_collector()).fake("");
     let redis = listener(&host, "redis-server").await;
-    let host = host.capability("reports_services");
+    let host = host.capability("reports_services: true");
     let supervisor = host.start();
     server.until("the capability is told", advertised).await;
     ask(&server, r#"{"id": "first"}"#).await;

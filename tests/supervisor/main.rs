@@ -20,6 +20,7 @@ mod identity;
 mod ladder;
 mod lifecycle;
 mod local_files;
+mod own_telemetry;
 mod pid1;
 mod real;
 mod reload;

@@ -11,7 +11,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use opamp::wire::{
-    otlp::{ExportLogs, ExportMetrics, ExportTraces, KeyValue, LogRecord, Metric, Span, any_value::Value},
+    otlp::{
+        ExportLogs, ExportMetrics, ExportTraces, KeyValue, LogRecord, Metric, Span, any_value::Value,
+        number_data_point,
+    },
     proto::RemoteConfigStatuses,
 };
 use prost::Message;
@@ -56,7 +59,10 @@ impl Got {
         let is = |point: &&opamp::wire::otlp::NumberDataPoint| {
             attribute.is_none_or(|wanted| format!("{:?}", point.attributes).contains(wanted))
         };
-        points.iter().find(is).map(|point| point.as_int)
+        match points.iter().find(is)?.value? {
+            number_data_point::Value::AsInt(value) => Some(value),
+            number_data_point::Value::AsDouble(value) => panic!("{name} is {value}"),
+        }
     }
 }
 

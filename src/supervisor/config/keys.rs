@@ -96,8 +96,6 @@ const NO_ORPHANS: &str = "the kernel ends the Collector with its supervisor, and
 const LOOPBACK: &str =
     "the Collector's extension dials a loopback port; choose it with agent.opamp_server_port";
 const NO_PACKAGES: &str = "packages are not taken, the Collector's binary stays the one of agent.executable";
-const OWN_TELEMETRY: &str = "what the server offers for it is left alone, the Collector's own telemetry goes where \
-                             its config says";
 const NO_SECRETS: &str =
     "offered connection settings are stored as they are, readable by the supervisor's user alone";
 const OF_CLIENTS: &str = "it says whom a client trusts; whom this endpoint trusts is in client_ca_file";
@@ -188,9 +186,9 @@ pub(super) static KEYS: &[Key] = &[
     acted("capabilities.accepts_restart_command", Bool),
     acted("capabilities.accepts_opamp_connection_settings", Bool),
     acted("capabilities.reports_effective_config", Bool),
-    not_yet("capabilities.reports_own_metrics", Bool, OWN_TELEMETRY),
-    not_yet("capabilities.reports_own_logs", Bool, OWN_TELEMETRY),
-    not_yet("capabilities.reports_own_traces", Bool, OWN_TELEMETRY),
+    acted("capabilities.reports_own_metrics", Bool),
+    acted("capabilities.reports_own_logs", Bool),
+    acted("capabilities.reports_own_traces", Bool),
     acted("capabilities.reports_health", Bool),
     deprecated("capabilities.reports_remote_config", Bool, REPORTS_REMOTE_CONFIG),
     acted("capabilities.reports_available_components", Bool),

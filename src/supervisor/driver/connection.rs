@@ -41,7 +41,10 @@ impl Driver {
             let ended = match class {
                 // Below: it may leave the connection, so everything else is told before.
                 Class::OpAmp => continue,
-                Class::OwnTelemetry | Class::Other => self.telemetry_offered(&hash, &offer),
+                Class::OwnTelemetry => self.telemetry_offered(&hash, &offer),
+                Class::Other => {
+                    Some(Err("this supervisor does not take connections of the Collector".to_owned()))
+                }
             };
             if let Some(ended) = ended {
                 self.settings_ended(&hash, class, ended);

@@ -115,6 +115,7 @@ impl Driver {
         let mut collector = Collector::start(&spec, output, self.parts.config.agent.crash_log_snippet)?;
         tracing::info!(pid = collector.pid(), config = %name(layers), "the Collector runs");
         self.write_down(&collector);
+        self.parts.instruments.meters.agent_process(Some(collector.pid()));
         self.watches += 1;
         collector.watch(&prepared.contact, generation, self.watches, self.probes.0.clone());
         self.collector = Some(collector);
@@ -155,6 +156,7 @@ impl Driver {
         let Some(collector) = self.collector.take() else { return };
         self.expect_word(None);
         self.collector_replaced();
+        self.parts.instruments.meters.agent_process(None);
         let generation = self.generation;
         let Epitaph { how, blame, snippet } = collector.epitaph(exit).await;
         tracing::info!(%exit, "the Collector ended");

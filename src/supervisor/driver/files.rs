@@ -28,12 +28,25 @@ impl Driver {
         remote: Option<&AgentRemoteConfig>,
         contact: Contact,
     ) -> Result<Prepared, ComposeError> {
+        let telemetry = self.telemetry_layer(&self.telemetry.in_force);
+        self.compose_with(layers, remote, contact, &telemetry)
+    }
+
+    /// The same with these keys of `service.telemetry`.
+    pub(super) fn compose_with(
+        &self,
+        layers: &Layers,
+        remote: Option<&AgentRemoteConfig>,
+        contact: Contact,
+        telemetry: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Prepared, ComposeError> {
         let host = Host {
             agent: &self.parts.config.agent,
             instance_uid: self.parts.state.instance_uid,
             contact: contact.clone(),
             idle: self.parts.outfit.idle,
             describe_resource: self.parts.outfit.describe_resource,
+            telemetry,
         };
         let composed = match layers {
             Layers::Config(_) => compose(&host, remote.and_then(|remote| remote.config.as_ref()))?,

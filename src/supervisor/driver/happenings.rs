@@ -1,6 +1,6 @@
 //! What can happen, and what the machine is told about it.
 
-use super::{Checked, Driver, wall_nanos};
+use super::{Checked, Driver, own_telemetry::Judged, wall_nanos};
 use crate::{
     collector::components::Components,
     os::{child::Exit, clock, reaper, signals::Received},
@@ -33,6 +33,8 @@ pub(super) enum Happening {
     Reread(Found),
     /// What listens on this host was looked up.
     ServicesFound(CustomMessage),
+    /// Offered telemetry settings were checked.
+    TelemetryJudged(Box<Judged>),
     Timer,
     /// An offered connection had its time.
     TrialOver,
@@ -61,6 +63,7 @@ impl Driver {
             Happening::Written => self.want_reload(Cause::File),
             Happening::Reread(found) => self.reload_found(found),
             Happening::ServicesFound(answer) => self.services_found(answer),
+            Happening::TelemetryJudged(judged) => self.telemetry_judged(*judged),
             Happening::Timer => self.parts.machine.handle_timeout(clock::boottime()),
             Happening::TrialOver => self.trial_over(),
             // The main loop looks each time it turns.

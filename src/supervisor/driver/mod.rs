@@ -59,6 +59,7 @@ use happenings::Happening;
 use instruments::UnderWay;
 use keeping::Unsaved;
 pub(super) use moving::{Moving, heartbeat};
+pub(super) use own_telemetry::Telemetry;
 use process::Collector;
 pub(super) use reload::Reloads;
 use vigil::Vigil;
@@ -163,10 +164,11 @@ pub(super) struct Driver {
     watches: u64,
     vigil: Vigil,
     custom: Custom,
+    telemetry: Telemetry,
 }
 
 impl Driver {
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(super) fn new(parts: Parts, telemetry: Telemetry) -> Self {
         let mut health = Health::new(wall_nanos());
         health.paused(parts.machine.is_paused(), wall_nanos());
         Self {
@@ -197,6 +199,7 @@ impl Driver {
             watches: 0,
             vigil: Vigil::default(),
             custom: Custom::default(),
+            telemetry,
         }
     }
 
@@ -214,8 +217,10 @@ impl Driver {
             }
             self.forget_way_back();
             self.answer_askers();
+            self.conclude_telemetry();
             self.begin_reload();
             self.look_at_certificate();
+            self.begin_telemetry();
             self.announce();
             self.show();
             let happening = self.next().await;
@@ -223,6 +228,7 @@ impl Driver {
             self.happened(happening).await;
         }
         self.leave_calmly();
+        self.finish_exports().await;
         self.parts.client.shutdown(self.parts.notices).await;
         tracing::info!("stopped");
     }
@@ -256,6 +262,7 @@ impl Driver {
             Some(asked) = self.parts.asked.recv() => Happening::Asked(asked),
             happening = self.parts.reloads.next() => happening,
             answer = self.custom.answer() => Happening::ServicesFound(answer),
+            judged = self.telemetry.judged() => Happening::TelemetryJudged(Box::new(judged)),
             () = timer => Happening::Timer,
             () = trial => Happening::TrialOver,
             () = certificate => Happening::CertificateDue,

@@ -87,6 +87,7 @@ impl Driver {
             mask.know_server(&over(&self.parts.config.server, Some(settings)));
         }
         connection.request.iter().for_each(|asked| mask.know(&asked.key_pem));
+        self.telemetry.in_force.secrets().for_each(|secret| mask.know(secret));
         mask
     }
 

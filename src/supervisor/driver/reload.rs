@@ -19,7 +19,7 @@ use crate::{
         machine::{Input, Layers, Refresh, Running},
         record,
         reload::{Cause, Examination, Fit, Found, InPlace, Touch, examine},
-        setup::{self, Outfit},
+        setup::Outfit,
         startup::Origin,
         target::{self, Fingerprint},
     },
@@ -120,9 +120,14 @@ impl Driver {
         reloads.wanted = reloads.wanted.max(Some(cause));
     }
 
+    /// Whether nothing is on its way that a change of the host's part would have to be judged with.
+    pub(super) fn may_change_host(&self) -> bool {
+        self.parts.reloads.at_work.is_none() && self.parts.machine.is_at_rest()
+    }
+
     /// Begins a reading if one is wanted and nothing stands in its way.
     pub(super) fn begin_reload(&mut self) {
-        if self.stopping || self.parts.reloads.at_work.is_some() || !self.parts.machine.is_at_rest() {
+        if self.stopping || self.telemetry.is_checking() || !self.may_change_host() {
             return;
         }
         let Some(cause) = self.parts.reloads.wanted.take() else { return };
@@ -154,6 +159,7 @@ impl Driver {
             in_force: self.parts.config.clone(),
             server: self.parts.reloads.server,
             connection: self.parts.state.connection.clone(),
+            telemetry: self.telemetry.rule(),
             outfit: self.parts.outfit.clone(),
             components: self.parts.components.clone(),
             local: self.parts.endpoint.url().to_owned(),
@@ -238,7 +244,8 @@ impl Driver {
         }
         self.parts.reloads.origin.notices = notices;
         self.parts.reloads.origin.log_level.set(config.telemetry.logs.level.into());
-        if config.capabilities != self.parts.config.capabilities {
+        let allows = config.capabilities != self.parts.config.capabilities;
+        if allows {
             self.parts.client.set_capabilities(agent::capabilities(&config.capabilities));
             done.push("the server is told the capabilities".to_owned());
         }
@@ -247,7 +254,10 @@ impl Driver {
         }
         let described = config.agent.description != self.parts.config.agent.description;
         self.parts.config = config;
-        self.advertise();
+        if allows {
+            self.advertise();
+            self.export_anew();
+        }
         if let Some((target, fingerprint)) = server {
             self.parts.reloads.server = fingerprint;
             self.server_changed(Some("the server is dialled anew".to_owned()));
@@ -258,8 +268,7 @@ impl Driver {
         if let Some(outfit) = outfit {
             self.equip(outfit);
         }
-        let rules = setup::settings(&self.parts.config.agent, &self.parts.outfit.contact);
-        self.parts.machine.reconfigure(rules);
+        self.follow_rules();
         if described || equipped {
             self.describe();
         }

@@ -1,9 +1,8 @@
 //! What others are told: the server, a service manager, whoever asks over HTTP.
 
-use super::{Driver, Parts};
+use super::Driver;
 use crate::{
     supervisor::{
-        agent,
         healthcheck::Seen,
         mask::{Mask, yaml},
     },
@@ -58,11 +57,10 @@ impl Driver {
         }
     }
 
-    pub(super) fn describe(&self) {
-        let Parts { config, state, outfit, client, .. } = &self.parts;
-        let facts = outfit.facts.as_ref();
-        let description = agent::description(&config.agent, state.instance_uid, facts, self.said.as_ref());
-        client.update(Update::Description(description));
+    pub(super) fn describe(&mut self) {
+        let description = self.description();
+        self.parts.client.update(Update::Description(description.clone()));
+        self.export_as(description);
     }
 
     pub(super) fn report_health(&mut self) {

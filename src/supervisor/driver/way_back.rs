@@ -4,12 +4,7 @@
 use super::{Driver, Prepared};
 use crate::{
     collector::components::Components,
-    supervisor::{
-        config::AgentConfig,
-        machine::Input,
-        record,
-        setup::{self, Outfit},
-    },
+    supervisor::{config::AgentConfig, machine::Input, own_telemetry::OwnTelemetry, record, setup::Outfit},
     wire::proto::AgentDescription,
 };
 
@@ -20,6 +15,7 @@ pub(super) struct Before {
     components: Option<Components>,
     said: Option<AgentDescription>,
     files: Option<Prepared>,
+    telemetry: OwnTelemetry,
 }
 
 impl Driver {
@@ -31,6 +27,7 @@ impl Driver {
             components: self.parts.components.clone(),
             said: self.said.clone(),
             files: self.current.clone(),
+            telemetry: self.telemetry.in_force.clone(),
         })
     }
 
@@ -51,10 +48,19 @@ impl Driver {
     }
 
     fn go_back_to(&mut self, before: Before, why: &str) {
-        let Before { agent, outfit, components, said, files } = before;
+        let Before { agent, outfit, components, said, files, telemetry } = before;
         let path = self.parts.reloads.path().display().to_string();
         // The Collector's last words may repeat what it was given.
         let why = self.secrets().text(why);
+        if telemetry != self.telemetry.in_force {
+            tracing::error!(
+                "the offered telemetry settings are taken back, what was before is in force again: {why}"
+            );
+            self.current = files;
+            self.candidate = None;
+            self.telemetry_taken_back(telemetry, &why);
+            return self.follow_rules();
+        }
         tracing::error!("`agent` of {path} is taken back, and what was in force before is again: {why}");
         self.parts.config.agent = agent;
         self.said = said;
@@ -66,8 +72,7 @@ impl Driver {
         }
         self.current = files;
         self.candidate = None;
-        let rules = setup::settings(&self.parts.config.agent, &self.parts.outfit.contact);
-        self.parts.machine.reconfigure(rules);
+        self.follow_rules();
         self.describe();
         self.report_components();
         let told = format!("`agent` was taken back: {why}");

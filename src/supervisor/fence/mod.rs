@@ -44,6 +44,12 @@ pub struct Restrictions {
 }
 
 impl Restrictions {
+    /// Whether something may be sent there.
+    #[must_use]
+    pub fn allow_endpoint(&self, endpoint: &str) -> bool {
+        self.endpoints.as_ref().is_none_or(|allowed| endpoint::judge(endpoint, allowed).is_ok())
+    }
+
     /// What these layers, all of them remote, ask for without being allowed to.
     #[must_use]
     pub fn judge(&self, layers: &[Layer<'_>]) -> Vec<Diagnostic> {

@@ -8,7 +8,10 @@ use serde_json::{Map, Value};
 use super::connection::ConnectionState;
 use crate::{
     os::fs::FileIdentity,
-    supervisor::machine::{ConfigHash, Outcome},
+    supervisor::{
+        machine::{ConfigHash, Outcome},
+        own_telemetry::OwnTelemetry,
+    },
     wire::InstanceUid,
 };
 
@@ -33,6 +36,9 @@ pub struct State {
     /// Of connection settings.
     #[serde(default, skip_serializing_if = "is_unused")]
     pub connection: ConnectionState,
+    /// Where the agent's own telemetry goes by the server's word, as the Collector was well with it.
+    #[serde(default, skip_serializing_if = "OwnTelemetry::is_empty")]
+    pub own_telemetry: OwnTelemetry,
     /// Sections this supervisor does not know.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
@@ -48,6 +54,7 @@ impl State {
             paused: false,
             legacy_sought: false,
             agent: None,
+            own_telemetry: OwnTelemetry::default(),
             connection: ConnectionState::default(),
             rest: Map::new(),
         }

@@ -10,6 +10,7 @@ mod changes;
 
 use std::{path::PathBuf, time::Duration};
 
+use serde_json::{Map, Value};
 use tokio::time::timeout;
 
 pub(super) use changes::{Changes, Needs};
@@ -21,6 +22,7 @@ use super::{
     connection::{outdated, over},
     journal::ConnectionState,
     mask::Mask,
+    own_telemetry::Rule,
     owned::refuse_owned,
     setup::{self, Outfit, with_fresh_port},
     target::{self, Fingerprint},
@@ -62,6 +64,8 @@ pub(super) struct Examination {
     pub server: Fingerprint,
     /// What the server offered to lay over the file.
     pub connection: ConnectionState,
+    /// Makes the keys of the Collector's `service.telemetry`.
+    pub telemetry: Rule,
     pub outfit: Outfit,
     pub components: Option<Components>,
     /// The supervisor's own endpoint for the Collector's extension.
@@ -221,6 +225,7 @@ impl Examination {
             idle: outfit.idle,
             describe_resource: outfit.describe_resource,
             remote: self.remote.clone(),
+            telemetry: self.telemetry.layer(&config.capabilities),
         };
         let running = match &self.running {
             Some(InPlace::Config(files, heard)) if outfit.contact == self.outfit.contact => {
@@ -280,6 +285,7 @@ struct Composer {
     idle: Idle,
     describe_resource: bool,
     remote: Option<AgentRemoteConfig>,
+    telemetry: Map<String, Value>,
 }
 
 impl Composer {
@@ -307,6 +313,7 @@ impl Composer {
             contact: contact.clone(),
             idle: self.idle,
             describe_resource: self.describe_resource,
+            telemetry: &self.telemetry,
         };
         compose(&host, self.remote.as_ref().and_then(|remote| remote.config.as_ref()))
     }

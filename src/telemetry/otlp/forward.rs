@@ -1,21 +1,14 @@
 //! Events of the log as OTLP records, put into the queues of whoever exports them.
 
-use std::{
-    fmt::{self, Write},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::fmt::{self, Write};
 
-use tokio::sync::mpsc;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
 };
 use tracing_subscriber::{Layer, layer::Context};
 
-use super::{attribute, now, text};
+use super::{attribute, now, queues::Queues, text};
 use crate::{
     telemetry::logs::Listener,
     wire::otlp::{AnyValue, KeyValue, LogRecord, any_value::Value},
@@ -25,16 +18,12 @@ use crate::{
 const MOST_TEXT: usize = 8 * 1024;
 
 /// A layer of the log. Without a queue it does nothing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Forward {
-    queues: Vec<(mpsc::Sender<LogRecord>, Arc<AtomicU64>)>,
+    pub(super) queues: Queues<LogRecord>,
 }
 
 impl Forward {
-    pub(super) fn add(&mut self, queue: mpsc::Sender<LogRecord>, dropped: Arc<AtomicU64>) {
-        self.queues.push((queue, dropped));
-    }
-
     /// For the log's setup.
     #[must_use]
     pub fn into_listener(self) -> Listener {
@@ -47,12 +36,7 @@ impl<S: Subscriber> Layer<S> for Forward {
         if self.queues.is_empty() {
             return;
         }
-        let record = record(event);
-        for (queue, dropped) in &self.queues {
-            if queue.try_send(record.clone()).is_err() {
-                dropped.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+        self.queues.put(&record(event));
     }
 }
 

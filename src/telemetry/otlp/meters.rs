@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -14,9 +14,10 @@ use tokio::{
     time::{MissedTickBehavior, interval_at},
 };
 
-use super::{Frame, deliver::Delivery, now, text};
+use super::{Frame, deliver::Delivery, now, process, text};
 use crate::wire::otlp::{
-    ExportMetrics, KeyValue, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+    ExportMetrics, Gauge, KeyValue, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+    number_data_point::Value,
 };
 
 const CUMULATIVE: i32 = 2;
@@ -29,6 +30,8 @@ pub struct Meters {
     starts: AtomicU64,
     applied: AtomicU64,
     failed: AtomicU64,
+    /// The Collector's process; 0 while there is none.
+    agent: AtomicI32,
     custom_to_server: AtomicU64,
     custom_to_collector: AtomicU64,
 }
@@ -61,6 +64,11 @@ impl Meters {
         if applied { &self.applied } else { &self.failed }.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The Collector's process, whose use of the host is measured.
+    pub fn agent_process(&self, pid: Option<i32>) {
+        self.agent.store(pid.unwrap_or_default(), Ordering::Relaxed);
+    }
+
     /// A custom message was dropped.
     pub fn custom_dropped(&self, direction: Direction) {
         match direction {
@@ -71,8 +79,10 @@ impl Meters {
     }
 
     fn metrics(&self, since: u64) -> Vec<Metric> {
-        let read = |counter: &AtomicU64| i64::try_from(counter.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
-        let flag = |flag: &AtomicBool| i64::from(flag.load(Ordering::Relaxed));
+        let read = |counter: &AtomicU64| {
+            Value::AsInt(i64::try_from(counter.load(Ordering::Relaxed)).unwrap_or(i64::MAX))
+        };
+        let flag = |flag: &AtomicBool| Value::AsInt(i64::from(flag.load(Ordering::Relaxed)));
         let state = |name, description, value| {
             metric(name, description, "1", false, vec![point(value, since, Vec::new())])
         };
@@ -116,7 +126,7 @@ impl Meters {
     }
 }
 
-fn metric(
+pub(super) fn metric(
     name: &str,
     description: &str,
     unit: &str,
@@ -128,11 +138,25 @@ fn metric(
         description: description.to_owned(),
         unit: unit.to_owned(),
         sum: Some(Sum { data_points, aggregation_temporality: CUMULATIVE, is_monotonic }),
+        gauge: None,
     }
 }
 
-fn point(as_int: i64, since: u64, attributes: Vec<KeyValue>) -> NumberDataPoint {
-    NumberDataPoint { start_time_unix_nano: since, time_unix_nano: now(), as_int, attributes }
+pub(super) fn gauge(name: &str, description: &str, unit: &str, data_points: Vec<NumberDataPoint>) -> Metric {
+    Metric {
+        gauge: Some(Gauge { data_points }),
+        sum: None,
+        ..metric(name, description, unit, false, Vec::new())
+    }
+}
+
+/// Seconds.
+pub(super) const fn double(time: Duration) -> Value {
+    Value::AsDouble(time.as_secs_f64())
+}
+
+pub(super) fn point(value: Value, since: u64, attributes: Vec<KeyValue>) -> NumberDataPoint {
+    NumberDataPoint { start_time_unix_nano: since, time_unix_nano: now(), value: Some(value), attributes }
 }
 
 /// Sends the numbers at each interval, and once more at the end.
@@ -153,9 +177,14 @@ pub(super) async fn report(
         }
         let last = *ending.borrow();
         let scope = Some(frame.scope.clone());
+        let mut all = meters.metrics(since);
+        let agent = meters.agent.load(Ordering::Relaxed);
+        if frame.of_agent && agent != 0 {
+            all.extend(process::metrics(agent));
+        }
         let metrics = ResourceMetrics {
             resource: Some(frame.resource.clone()),
-            scope_metrics: vec![ScopeMetrics { scope, metrics: meters.metrics(since) }],
+            scope_metrics: vec![ScopeMetrics { scope, metrics: all }],
             schema_url: frame.schema_url.clone(),
         };
         let body = ExportMetrics { resource_metrics: vec![metrics] }.encode_to_vec();

@@ -1,10 +1,11 @@
 //! Logs, metrics and spans on their way to endpoints of OTLP over HTTP.
 //!
-//! Each way out is one task with a queue of its own. Whoever has something to say never waits: what finds the
+//! Each way out is one task with a queue of its own; ways may come and go while the supervisor runs. Whoever has something to say never waits: what finds the
 //! queue full is dropped and counted, and the log tells once that it happens and once that it is over. Where
-//! nothing is configured there is no task, no client and no queue.
+//! nothing is to go anywhere there is no task, no client and no queue.
 //!
 //! - `forward`: log events to records; `meters`: the numbers; `spans`: what took how long
+//! - `queues`: those that there are; `process`: what the agent's process uses
 //! - `batch`: items to requests; `deliver`: requests to the endpoint, tried again where that helps
 //!
 //! Not here: what is configured and whom to trust (`supervisor::export`), OTLP from the Collector itself.
@@ -13,6 +14,8 @@ mod batch;
 mod deliver;
 mod forward;
 mod meters;
+mod process;
+mod queues;
 mod spans;
 
 use std::{sync::Arc, time::Duration};
@@ -31,6 +34,7 @@ use crate::wire::otlp::{AnyValue, ArrayValue, LogRecord, Resource, Scope, Span, 
 use deliver::Delivery;
 pub use forward::Forward;
 pub use meters::{Direction, Meters};
+use queues::Queues;
 pub use spans::{Begun, Spans};
 
 /// What is in the queues at the end has this long to get out.
@@ -65,6 +69,8 @@ pub struct Plan {
     pub logs: Vec<(Destination, Batching)>,
     pub spans: Vec<(Destination, Batching)>,
     pub metrics: Vec<(Destination, Duration)>,
+    /// It is the agent's telemetry, not only the supervisor's: its process is measured too.
+    pub of_agent: bool,
 }
 
 /// What stands around the items of each request.
@@ -73,6 +79,7 @@ struct Frame {
     resource: Resource,
     scope: Scope,
     schema_url: String,
+    of_agent: bool,
 }
 
 /// The queues, and what will empty them once there is a runtime.
@@ -81,7 +88,7 @@ pub struct Exports {
     logs: Vec<(Delivery, Batching, mpsc::Receiver<LogRecord>)>,
     spans: Vec<(Delivery, Batching, mpsc::Receiver<Span>)>,
     metrics: Vec<(Delivery, Duration)>,
-    instruments: Instruments,
+    meters: Arc<Meters>,
 }
 
 /// Where the supervisor says what happens to it. Cheap to call, whatever is configured.
@@ -89,6 +96,15 @@ pub struct Exports {
 pub struct Instruments {
     pub meters: Arc<Meters>,
     pub spans: Spans,
+    logs: Queues<LogRecord>,
+}
+
+impl Instruments {
+    /// For the log's setup.
+    #[must_use]
+    pub fn forward(&self) -> Forward {
+        Forward { queues: self.logs.clone() }
+    }
 }
 
 /// The HTTP client cannot be made.
@@ -97,39 +113,38 @@ pub struct Instruments {
 pub struct NoClient(#[from] reqwest::Error);
 
 impl Exports {
-    /// Makes queues and clients; nothing is sent yet. The [`Forward`] is for the log's setup.
-    pub fn new(plan: Plan) -> Result<(Self, Forward), NoClient> {
+    /// Makes clients, and queues into which the instruments put what there is from now on; nothing is sent yet.
+    pub fn new(plan: Plan, instruments: &Instruments) -> Result<Self, NoClient> {
         let frame = Frame {
             resource: Resource { attributes: plan.attributes },
             scope: Scope { name: "opamp-supervisor".into(), version: env!("CARGO_PKG_VERSION").into() },
             schema_url: plan.schema_url,
+            of_agent: plan.of_agent,
         };
-        let mut forward = Forward::default();
         let mut logs = Vec::new();
         for (destination, batching) in plan.logs {
             let (queue, records) = mpsc::channel(batching.queue.max(1));
             let delivery = Delivery::new(destination, "logs")?;
-            forward.add(queue, delivery.dropped.clone());
+            instruments.logs.add(queue, delivery.dropped.clone());
             logs.push((delivery, batching, records));
         }
-        let mut instruments = Instruments::default();
         let mut spans = Vec::new();
         for (destination, batching) in plan.spans {
             let (queue, ended) = mpsc::channel(batching.queue.max(1));
             let delivery = Delivery::new(destination, "spans")?;
-            instruments.spans.add(queue, delivery.dropped.clone());
+            instruments.spans.queues.add(queue, delivery.dropped.clone());
             spans.push((delivery, batching, ended));
         }
         let mut metrics = Vec::new();
         for (destination, interval) in plan.metrics {
             metrics.push((Delivery::new(destination, "metrics")?, interval));
         }
-        Ok((Self { frame, logs, spans, metrics, instruments }, forward))
+        Ok(Self { frame, logs, spans, metrics, meters: instruments.meters.clone() })
     }
 
     /// Starts sending. In a runtime.
     #[must_use]
-    pub fn start(self) -> (Instruments, Exporting) {
+    pub fn start(self) -> Exporting {
         let (end, ending) = watch::channel(false);
         let mut tasks = Vec::new();
         for (delivery, batching, records) in self.logs {
@@ -151,11 +166,11 @@ impl Exports {
             )));
         }
         for (delivery, interval) in self.metrics {
-            let meters = self.instruments.meters.clone();
+            let meters = self.meters.clone();
             let report = meters::report(meters, delivery, interval, self.frame.clone(), ending.clone());
             tasks.push(tokio::spawn(report));
         }
-        (self.instruments, Exporting { end, tasks })
+        Exporting { end, tasks }
     }
 }
 

@@ -1,14 +1,8 @@
 //! What took how long.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
-
 use rand::Rng;
-use tokio::sync::mpsc;
 
-use super::now;
+use super::{now, queues::Queues};
 use crate::wire::otlp::{KeyValue, Span, Status};
 
 const INTERNAL: i32 = 1;
@@ -18,7 +12,7 @@ const ERROR: i32 = 2;
 /// Where ended spans go; nowhere, unless an export is configured.
 #[derive(Clone, Debug, Default)]
 pub struct Spans {
-    queues: Vec<(mpsc::Sender<Span>, Arc<AtomicU64>)>,
+    pub(super) queues: Queues<Span>,
 }
 
 /// Something that has begun.
@@ -26,10 +20,6 @@ pub struct Spans {
 pub struct Begun(u64);
 
 impl Spans {
-    pub(super) fn add(&mut self, queue: mpsc::Sender<Span>, dropped: Arc<AtomicU64>) {
-        self.queues.push((queue, dropped));
-    }
-
     #[must_use]
     pub fn begin(&self) -> Begun {
         Begun(now())
@@ -55,10 +45,6 @@ impl Spans {
             attributes,
             status: Some(status),
         };
-        for (queue, dropped) in &self.queues {
-            if queue.try_send(span.clone()).is_err() {
-                dropped.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+        self.queues.put(&span);
     }
 }

@@ -108,12 +108,6 @@ impl Host {
         self.agent(&format!("config_files: [{files}]"))
     }
 
-    /// Switches a capability on.
-    pub(crate) fn capability(mut self, name: &str) -> Self {
-        self.yaml = self.yaml.replace("capabilities: {", &format!("capabilities: {{{name}: true, "));
-        self
-    }
-
     /// Adds a section of its own.
     pub(crate) fn top(mut self, lines: &str) -> Self {
         self.yaml.insert_str(0, &format!("{lines}\n"));

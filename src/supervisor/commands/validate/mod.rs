@@ -28,6 +28,7 @@ use crate::{
         config::{self, ConfigError, SupervisorConfig},
         journal::{Peeked, peek},
         mask::Mask,
+        own_telemetry::Rule,
         owned::refuse_owned,
         record, sandbox,
         setup::{self, Outfit},
@@ -212,12 +213,17 @@ fn compose(
     remote: &[(String, Vec<u8>)],
 ) -> Result<Composed, ComposeError> {
     let stored = peeked.map(|peeked| peeked.state.instance_uid).or(config.agent.instance_id);
+    // Certificates are only named here: the real directory of the supervisor that runs is not looked into.
+    let sent = peeked.map(|peeked| peeked.state.own_telemetry.clone()).unwrap_or_default();
+    let dir = config.storage.directory.join(sandbox::OWN_TELEMETRY);
+    let telemetry = Rule::new(sent, dir).layer(&config.capabilities);
     let host = Host {
         agent: &config.agent,
         instance_uid: stored.unwrap_or_else(|| InstanceUid::v7(clock::wall_millis(), [0; 10])),
         contact: outfit.contact.clone(),
         idle: outfit.idle,
         describe_resource: outfit.describe_resource,
+        telemetry: &telemetry,
     };
     let layers = remote.iter().map(|(label, body)| RemoteLayer { label, body });
     compose_layers(&host, &layers.collect::<Vec<_>>())
