@@ -36,6 +36,7 @@ pub(super) fn of(server: &ServerConfig) -> Result<Target, TargetError> {
             target.header(name, value.expose())?;
         }
     }
+    target.limits = server.limits;
     target.proxy = match &server.proxy {
         Some(proxy) => Some(proxy.clone()),
         None => of_environment(server.endpoint.url())?,
@@ -72,6 +73,7 @@ pub(super) fn fingerprint(server: &ServerConfig) -> Fingerprint {
         add(name.as_bytes());
         values.iter().for_each(|value| add(value.expose().as_bytes()));
     }
+    add(format!("{:?}", server.limits).as_bytes());
     if let Some(proxy) = &server.proxy {
         add(proxy.url().as_str().as_bytes());
         for (name, value) in proxy.connect_headers() {

@@ -69,3 +69,16 @@ fn what_tls_may_use_is_chosen_by_name_and_its_files_are_looked_at_in_time() {
         assert!(said[0].contains(expected), "{said:?}");
     }
 }
+
+#[test]
+fn b_lm_01_02_the_limits_of_messages_are_set_in_mib() {
+    let limits = |lines: &str| config(&with(lines, "", "")).server.limits;
+    assert_eq!((limits("").receive, limits("").send), (64 << 20, 4 << 20));
+    let set = limits("max_recv_msg_size_mib: 1\nmax_send_msg_size_mib: 16");
+    assert_eq!((set.receive, set.send), (1 << 20, 16 << 20));
+    for wrong in ["0", "-1", "1025"] {
+        let said = bad(&with(&format!("max_recv_msg_size_mib: {wrong}"), "", ""));
+        let expected = format!("3:3: server.max_recv_msg_size_mib must be 1 to 1024, in MiB, got {wrong}");
+        assert!(said[0].contains(&expected), "{said:?}");
+    }
+}

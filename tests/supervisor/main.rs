@@ -31,3 +31,4 @@ mod secrets;
 mod systemd;
 mod telemetry;
 mod tls;
+mod way;

@@ -2,6 +2,7 @@
 
 mod authority;
 mod client;
+mod conduct;
 mod dial;
 mod http;
 mod judged;

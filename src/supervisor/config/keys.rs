@@ -117,6 +117,8 @@ pub(super) static KEYS: &[Key] = &[
     acted("server.settings_apply_timeout", Duration),
     acted("server.proxy_url", Secret),
     acted("server.proxy_connect_headers", Headers),
+    acted("server.max_recv_msg_size_mib", Int),
+    acted("server.max_send_msg_size_mib", Int),
     acted("server.tls", Section),
     acted("server.tls.ca_file", Text),
     acted("server.tls.ca_pem", Text),

@@ -13,7 +13,7 @@ use crate::{
     os::sandbox::{Capabilities as KernelCapabilities, FileAccess, Limits},
     supervisor::fence::Restrictions,
     transport::{
-        Proxy,
+        Limits as MessageLimits, Proxy,
         tls::{CipherSuite, Curve},
     },
     wire::InstanceUid,
@@ -41,6 +41,8 @@ pub struct ServerConfig {
     pub headers: BTreeMap<String, Vec<Secret>>,
     /// Before what the environment says.
     pub proxy: Option<Proxy>,
+    /// Of messages, on either transport.
+    pub limits: MessageLimits,
     /// Used with `wss` and `https`, and with a proxy that is spoken to inside TLS.
     pub tls: TlsConfig,
     /// How long an offered connection has to prove itself.

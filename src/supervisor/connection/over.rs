@@ -64,8 +64,15 @@ pub(in crate::supervisor) fn version(text: &str) -> Option<TlsVersion> {
 /// Tells one `server` of the file from another: names of files count, not what is in them. What is as by default
 /// leaves no trace, so that a key that a later supervisor knows does not make every file another one.
 pub(in crate::supervisor) fn digest(file: &ServerConfig) -> String {
-    let ServerConfig { endpoint, headers, proxy, tls, settings_apply_timeout: _, request_certificate: _ } =
-        file;
+    let ServerConfig {
+        endpoint,
+        headers,
+        proxy,
+        limits: _,
+        tls,
+        settings_apply_timeout: _,
+        request_certificate: _,
+    } = file;
     let mut hash = Sha256::new();
     let mut add = |name: &str, value: &str| {
         for part in [name, value] {

@@ -43,7 +43,15 @@ impl Changes {
     }
 
     fn of_server(&mut self, old: &ServerConfig, new: &ServerConfig) {
-        let ServerConfig { endpoint, headers, proxy, tls, settings_apply_timeout, request_certificate } = new;
+        let ServerConfig {
+            endpoint,
+            headers,
+            proxy,
+            limits,
+            tls,
+            settings_apply_timeout,
+            request_certificate,
+        } = new;
         let same = old.request_certificate == *request_certificate;
         self.note("server.client_certificate.request", Needs::Nothing, same);
         let same = old.settings_apply_timeout == *settings_apply_timeout;
@@ -51,6 +59,8 @@ impl Changes {
         self.note("server.endpoint", Needs::Dial, old.endpoint == *endpoint);
         self.note("server.headers", Needs::Dial, old.headers == *headers);
         self.note("server.proxy_url", Needs::Dial, old.proxy == *proxy);
+        self.note("server.max_recv_msg_size_mib", Needs::Dial, old.limits.receive == limits.receive);
+        self.note("server.max_send_msg_size_mib", Needs::Dial, old.limits.send == limits.send);
         self.note("server.tls", Needs::Dial, old.tls == *tls);
     }
 

@@ -1,4 +1,4 @@
-//! `server`: endpoint, headers, proxy, TLS.
+//! `server`: endpoint, headers, proxy, limits, TLS.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,7 +15,10 @@ use super::{
     positive,
     tls::{Block, Source, non_empty},
 };
-use crate::transport::{Proxy, proxy::Speaks};
+use crate::transport::{Limits, Proxy, proxy::Speaks};
+
+/// The largest limit of messages.
+const MOST_MIB: i64 = 1024;
 
 const SETTINGS_APPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -23,6 +26,7 @@ pub(super) fn decode(context: &mut Context<'_>) -> Option<ServerConfig> {
     let endpoint = endpoint(context);
     let headers = headers(context, "server.headers");
     let proxy = proxy(context);
+    let limits = limits(context);
     let tls = tls(context);
     let endpoint = endpoint?;
     let beyond_insecure = context.entries("server.tls").iter().any(|entry| entry.key != "insecure");
@@ -51,6 +55,7 @@ pub(super) fn decode(context: &mut Context<'_>) -> Option<ServerConfig> {
         endpoint,
         headers,
         proxy,
+        limits,
         tls,
         settings_apply_timeout,
         request_certificate: request_certificate(context),
@@ -77,6 +82,23 @@ fn endpoint(context: &mut Context<'_>) -> Option<ServerEndpoint> {
         (_, text) => text.unwrap_or_default(),
     };
     text.parse().map_err(|error: InvalidEndpoint| context.problem(key, error.to_string())).ok()
+}
+
+fn limits(context: &mut Context<'_>) -> Limits {
+    let default = Limits::default();
+    let mut bytes = |key: &str, default| match context.int(key) {
+        None => default,
+        Some(mib @ 1..=MOST_MIB) => usize::try_from(mib).map_or(default, |mib| mib << 20),
+        Some(_) => {
+            let got = context.got(key);
+            context.problem(key, format!("{key} must be 1 to {MOST_MIB}, in MiB, got {got}"));
+            default
+        }
+    };
+    Limits {
+        receive: bytes("server.max_recv_msg_size_mib", default.receive),
+        send: bytes("server.max_send_msg_size_mib", default.send),
+    }
 }
 
 /// A URL may hold a password, so nothing of it is in a message.

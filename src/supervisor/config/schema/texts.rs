@@ -54,6 +54,18 @@ static TEXTS: &[Text] = &[
         "The proxy to go through: http://, https:// or socks5://, with user:password@ where it asks. Without it HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY of the environment count.",
     ),
     says("server.proxy_connect_headers", "Sent to a proxy that speaks HTTP, and not to the server."),
+    ranged(
+        "server.max_recv_msg_size_mib",
+        (1, 1024),
+        "64",
+        "The largest message that is taken from the server, also after inflation.",
+    ),
+    ranged(
+        "server.max_send_msg_size_mib",
+        (1, 1024),
+        "4",
+        "The largest message that is sent to it, before compression; a larger one is dropped, and the log says so.",
+    ),
     says("server.tls", "For wss:// and https://, and toward an https:// proxy."),
     says("server.tls.ca_file", "PEM file of certificates to trust; without one, the system's are trusted."),
     says("server.tls.ca_pem", "The same as text."),
