@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
 use opamp::wire::{
-    CONTENT_TYPE, InstanceUid, attrs, body, frame,
+    CONTENT_TYPE, INSTANCE_UID_HEADER, InstanceUid, attrs, body, frame,
     proto::{
         AgentConfigMap, AgentConfigObject, AgentDescription, AgentDisconnect, AgentToServer,
         AvailableComponents, ComponentDetails, ComponentHealth, EffectiveConfig, RemoteConfigStatus,
@@ -189,7 +189,10 @@ pub(crate) async fn post(address: SocketAddr, headers: &[(&str, &str)], body: &[
 }
 
 pub(crate) async fn exchange(address: SocketAddr, message: &AgentToServer) -> ServerToAgent {
-    let answer = post(address, &[], &body::encode(message, LIMIT).unwrap()).await;
+    let uid = InstanceUid::try_from(&*message.instance_uid).map(|uid| uid.to_string()).unwrap_or_default();
+    let headers = [(INSTANCE_UID_HEADER, &*uid)];
+    let known = if uid.is_empty() { &[] } else { &headers[..] };
+    let answer = post(address, known, &body::encode(message, LIMIT).unwrap()).await;
     assert_eq!((answer.status, answer.headers["content-type"].as_str()), (200, CONTENT_TYPE));
     body::decode(&answer.body, None, LIMIT).unwrap()
 }

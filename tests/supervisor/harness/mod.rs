@@ -9,7 +9,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::libc;
@@ -149,9 +149,16 @@ impl Host {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// The process that the supervisor wrote down.
+    /// The process that the supervisor wrote down, or is about to: a Collector may speak before.
     pub(crate) fn collector_pid(&self) -> i32 {
-        self.written_down().expect("a Collector is written down")
+        let until = Instant::now() + DEADLINE;
+        loop {
+            if let Some(pid) = self.written_down() {
+                return pid;
+            }
+            assert!(Instant::now() < until, "a Collector is written down");
+            std::thread::yield_now();
+        }
     }
 
     /// Whether a Collector runs that is another process than this one.
