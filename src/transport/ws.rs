@@ -4,7 +4,7 @@ use ::http::HeaderValue;
 use tokio::time::timeout;
 use tokio_tungstenite::{
     client_async_with_config,
-    tungstenite::{Error, client::IntoClientRequest, handshake::client::Request},
+    tungstenite::{Error, client::IntoClientRequest, error::ProtocolError, handshake::client::Request},
 };
 
 use super::{
@@ -69,7 +69,11 @@ fn handshake(target: &Target, error: Error) -> DialError {
     let (url, source) = (target.shown(), Box::new(error));
     match &*source {
         error if TlsFailure::is_in(error) => DialError::Tls { url, source: TlsFailure::of(*source) },
-        Error::Io(_) => DialError::Broke { url, source },
+        // A server that stops, and a balancer without one, hang up in the middle.
+        Error::Io(_)
+        | Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::HandshakeIncomplete) => DialError::Broke { url, source },
         _ => DialError::Handshake { url, source },
     }
 }

@@ -125,3 +125,19 @@ async fn c_ws_04_a_link_is_one_connection() {
     assert!(link.is_ok());
     assert!(tokio::time::timeout(Duration::ZERO, listener.accept()).await.is_err());
 }
+
+#[tokio::test]
+async fn a_server_that_hangs_up_in_the_handshake_is_tried_again_soon() {
+    for said in ["", "HTTP/1.1 101 Switching"] {
+        let (listener, port) = listen().await;
+        let target = target("ws", port);
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, said.as_bytes()).await.unwrap();
+        };
+        let (dialled, ()) = soon(async { tokio::join!(ws::connect(&target, UID), serve) }).await;
+        let error = dialled.map(drop).unwrap_err();
+        assert!(matches!(error, DialError::Broke { .. }), "{error}");
+        assert_eq!(error.retry(), Retry::Failed, "{error}");
+    }
+}
