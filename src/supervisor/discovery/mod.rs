@@ -21,12 +21,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     collector::components::{Components, Section},
     os::listening::{self, Listening, Process, Transport},
+    protocol::custom::DISCOVERY,
     wire::proto::CustomMessage,
 };
 use products::Product;
 
-/// The capability, as both ends advertise it.
-pub(super) const CAPABILITY: &str = "io.github.opamp-supervisor.discovery/v1";
 /// The types of its messages.
 const REQUEST: &str = "request";
 const SERVICES: &str = "services";
@@ -177,7 +176,7 @@ fn failure(id: Option<&str>, error: &str) -> CustomMessage {
 fn message(kind: &str, data: &impl Serialize) -> CustomMessage {
     // Strings, numbers and lists of them always have a JSON.
     let data = serde_json::to_vec(data).unwrap_or_default();
-    CustomMessage { capability: CAPABILITY.to_owned(), r#type: kind.to_owned(), data }
+    CustomMessage { capability: DISCOVERY.to_owned(), r#type: kind.to_owned(), data }
 }
 
 /// One service for each process, and one for each socket of processes that may not be seen.

@@ -20,7 +20,7 @@ fn with(receivers: &[&str]) -> Components {
 }
 
 fn ask(kind: &str, data: &str) -> CustomMessage {
-    CustomMessage { capability: CAPABILITY.into(), r#type: kind.into(), data: data.into() }
+    CustomMessage { capability: DISCOVERY.into(), r#type: kind.into(), data: data.into() }
 }
 
 fn json(message: &CustomMessage) -> Value {
@@ -101,7 +101,7 @@ fn b_cu_04_05_every_type_of_the_capability_is_understood_and_others_are_ignored(
     assert!(asked(&ask("request", "")).unwrap().is_ok());
     for wrong in ["[", r#"{"id": 7}"#, r#"{"ports": []}"#, &format!(r#"{{"id": "{}"}}"#, "x".repeat(129))] {
         let answer = asked(&ask("request", wrong)).unwrap().unwrap_err();
-        assert_eq!((answer.r#type.as_str(), answer.capability.as_str()), (ERROR, CAPABILITY));
+        assert_eq!((answer.r#type.as_str(), answer.capability.as_str()), (ERROR, DISCOVERY));
         assert!(json(&answer)["error"].is_string(), "{wrong}");
     }
 }
@@ -118,6 +118,6 @@ fn what_could_not_be_seen_and_what_is_left_out_is_said() {
 
 #[test]
 fn b_cu_03_the_capability_is_named_by_a_reversed_domain_a_name_and_a_version() {
-    let (name, version) = CAPABILITY.split_once('/').unwrap();
+    let (name, version) = DISCOVERY.split_once('/').unwrap();
     assert!(name.starts_with("io.github.") && name.split('.').count() > 3 && version == "v1");
 }

@@ -12,6 +12,7 @@ use tokio::{sync::mpsc, task::spawn_blocking};
 use super::Driver;
 use crate::{
     os::clock,
+    protocol::custom::DISCOVERY,
     supervisor::discovery,
     telemetry::otlp::Direction,
     transport::client::Update,
@@ -150,7 +151,7 @@ impl Driver {
 
     /// Tells the server the capabilities of supervisor and Collector.
     pub(super) fn advertise(&mut self) {
-        let own: &[&str] = if self.tells_services() { &[discovery::CAPABILITY] } else { &[] };
+        let own: &[&str] = if self.tells_services() { &[DISCOVERY] } else { &[] };
         if let Some(capabilities) = self.custom.advertisement(own) {
             self.parts.client.update(Update::CustomCapabilities(CustomCapabilities { capabilities }));
         }
@@ -164,7 +165,7 @@ impl Driver {
 
     /// A message of the server.
     pub(super) fn custom_of_server(&mut self, message: CustomMessage) {
-        if message.capability == discovery::CAPABILITY && self.tells_services() {
+        if message.capability == DISCOVERY && self.tells_services() {
             return self.asked_for_services(&message);
         }
         if !self.custom.is_of_collector(&message.capability) {
