@@ -10,12 +10,18 @@ use super::over::{over, version};
 use crate::{
     supervisor::{
         config::{Secret, ServerConfig, ServerEndpoint, TlsVersion},
-        journal::{Settings, SettingsHash, StoredCertificate, StoredHeader, StoredTls},
+        journal::{Settings, SettingsHash, StoredCertificate, StoredHeader, StoredProxy, StoredTls},
     },
-    transport::tls::{self, Identity},
+    transport::{
+        Proxy,
+        proxy::BadProxy,
+        tls::{self, CipherSuite, Identity},
+    },
     wire::{
         InstanceUid,
-        proto::{Headers, OpAmpConnectionSettings, TlsCertificate, TlsConnectionSettings},
+        proto::{
+            Headers, OpAmpConnectionSettings, ProxyConnectionSettings, TlsCertificate, TlsConnectionSettings,
+        },
     },
 };
 
@@ -74,10 +80,10 @@ pub(in crate::supervisor) enum Unfit {
     Versions,
     #[error("tls.ca_pem_contents holds no certificate that can be read")]
     Ca,
-    #[error("tls.cipher_suites cannot be chosen by an offer")]
-    CipherSuites,
-    #[error("a proxy cannot be set by an offer")]
-    Proxy,
+    #[error("tls.cipher_suites: {0}")]
+    CipherSuites(String),
+    #[error("proxy.url: {0}")]
+    Proxy(#[from] BadProxy),
     #[error("headers: {0:?} is no header that can be sent, or belongs to the transport")]
     Header(String),
     #[error("certificate.cert: {0}")]
@@ -111,9 +117,6 @@ impl Ground<'_> {
         if offer.encoded_len() > MOST_BYTES {
             return Err(Unfit::TooLarge);
         }
-        if offer.proxy.is_some() {
-            return Err(Unfit::Proxy);
-        }
         let now = over(self.file, self.valid);
         let mut settings = self.valid.cloned().unwrap_or_default();
         settings.offer = hash.clone();
@@ -132,6 +135,9 @@ impl Ground<'_> {
         }
         if let Some(tls) = &offer.tls {
             settings.tls = Some(self.tls(tls)?);
+        }
+        if let Some(proxy) = &offer.proxy {
+            settings.proxy = Some(checked_proxy(proxy)?);
         }
         if let Some(certificate) = &offer.certificate {
             settings.certificate = Some(self.certificate(certificate)?);
@@ -158,8 +164,9 @@ impl Ground<'_> {
         if offered.insecure_skip_verify && !self.file.tls.insecure_skip_verify {
             return Err(Unfit::SkipVerify);
         }
-        if !offered.cipher_suites.is_empty() {
-            return Err(Unfit::CipherSuites);
+        for suite in &offered.cipher_suites {
+            let known: Result<CipherSuite, _> = suite.parse();
+            known.map_err(|error| Unfit::CipherSuites(error.to_string()))?;
         }
         let min = self.version("min_version", &offered.min_version)?;
         let max = self.version("max_version", &offered.max_version)?;
@@ -183,6 +190,7 @@ impl Ground<'_> {
             skip_verify: offered.insecure_skip_verify,
             min_version: min.map(|min| name(min).to_owned()),
             max_version: max.map(|max| name(max).to_owned()),
+            cipher_suites: offered.cipher_suites.clone(),
         })
     }
 
@@ -246,6 +254,16 @@ fn checked_headers(headers: &Headers) -> Result<Vec<StoredHeader>, Unfit> {
         Ok(StoredHeader { name: header.key.clone(), value: Secret::new(header.value.clone()) })
     });
     checked.collect()
+}
+
+/// The whole of a proxy is replaced (C-CT-11).
+fn checked_proxy(offered: &ProxyConnectionSettings) -> Result<StoredProxy, Unfit> {
+    Proxy::parse(&offered.url)?;
+    let connect_headers = offered.connect_headers.as_ref().map(checked_headers).transpose()?;
+    Ok(StoredProxy {
+        url: Secret::new(offered.url.clone()),
+        connect_headers: connect_headers.unwrap_or_default(),
+    })
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 
 use crate::supervisor::{
     config::{Pem, PemKey, Secret, ServerConfig, TlsConfig, TlsIdentity, TlsVersion},
-    journal::{Settings, StoredTls},
+    journal::{Settings, StoredProxy, StoredTls},
 };
-use crate::transport::tls;
+use crate::transport::{Proxy, tls};
 
 /// The server that these settings and the file name together.
 pub(in crate::supervisor) fn over(file: &ServerConfig, settings: Option<&Settings>) -> ServerConfig {
@@ -32,6 +32,10 @@ pub(in crate::supervisor) fn over(file: &ServerConfig, settings: Option<&Setting
     if let Some(tls) = &settings.tls {
         lay_tls(&mut server.tls, tls);
     }
+    if let Some(proxy) = &settings.proxy {
+        // One that was judged can be read.
+        server.proxy = laid_proxy(proxy).or(server.proxy);
+    }
     if let Some(certificate) = &settings.certificate {
         server.tls.identity = Some(TlsIdentity {
             cert: Pem::Text(certificate.cert_pem.clone()),
@@ -39,6 +43,14 @@ pub(in crate::supervisor) fn over(file: &ServerConfig, settings: Option<&Setting
         });
     }
     server
+}
+
+fn laid_proxy(stored: &StoredProxy) -> Option<Proxy> {
+    let mut proxy = Proxy::parse(stored.url.expose()).ok()?;
+    for header in &stored.connect_headers {
+        proxy.connect_header(&header.name, header.value.expose()).ok()?;
+    }
+    Some(proxy)
 }
 
 fn lay_tls(under: &mut TlsConfig, tls: &StoredTls) {
@@ -50,6 +62,9 @@ fn lay_tls(under: &mut TlsConfig, tls: &StoredTls) {
     under.insecure_skip_verify &= tls.skip_verify;
     under.min_version = tls.min_version.as_deref().and_then(version).unwrap_or(under.min_version);
     under.max_version = tls.max_version.as_deref().and_then(version).unwrap_or(under.max_version);
+    if !tls.cipher_suites.is_empty() {
+        under.cipher_suites = tls.cipher_suites.iter().filter_map(|suite| suite.parse().ok()).collect();
+    }
 }
 
 /// `1.2`, `TLSv1.2` and their like.

@@ -114,6 +114,8 @@ pub struct Settings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<StoredTls>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<StoredProxy>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat_seconds: Option<u64>,
 }
 
@@ -123,6 +125,16 @@ pub struct StoredHeader {
     pub name: String,
     #[serde(rename = "secret", with = "secret")]
     pub value: Secret,
+}
+
+/// A proxy to go through, in place of that of the file and the environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredProxy {
+    /// It may hold a password.
+    #[serde(rename = "secret", with = "secret")]
+    pub url: Secret,
+    #[serde(default)]
+    pub connect_headers: Vec<StoredHeader>,
 }
 
 /// A client certificate, with its key.
@@ -160,6 +172,9 @@ pub struct StoredTls {
     pub min_version: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_version: Option<String>,
+    /// Empty: those of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cipher_suites: Vec<String>,
 }
 
 /// Settings that have yet to prove themselves.

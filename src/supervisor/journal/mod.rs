@@ -43,7 +43,7 @@ use crate::{
 pub use configs::Configs;
 pub use connection::{
     Candidate, CertificateRequest, Class, ConnectionState, Settings, SettingsHash, SettingsStatus,
-    StoredCertificate, StoredHeader, StoredTls, Taken,
+    StoredCertificate, StoredHeader, StoredProxy, StoredTls, Taken,
 };
 pub use peek::{Peeked, peek};
 use slots::{Disk, Slots};

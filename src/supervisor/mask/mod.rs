@@ -45,6 +45,9 @@ impl Mask {
     /// What this server is shown and others must not see is one everywhere.
     pub fn know_server(&mut self, server: &ServerConfig) {
         server.headers.values().flatten().for_each(|value| self.add(value));
+        if let Some(proxy) = &server.proxy {
+            proxy.secrets().into_iter().for_each(|secret| self.add(&Secret::new(secret)));
+        }
         if let Some(identity) = &server.tls.identity {
             if let PemKey::Text(key) = &identity.key {
                 self.add(key);

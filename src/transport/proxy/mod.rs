@@ -115,6 +115,16 @@ impl Proxy {
         &self.connect_headers
     }
 
+    /// What must not be shown: the password, as it is written and as it is, and the values of the headers.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<String> {
+        let written = self.url.password().map(str::to_owned);
+        let plain = self.credentials().and_then(|(_, password)| String::from_utf8(password).ok());
+        let headers =
+            self.connect_headers.values().filter_map(|value| value.to_str().ok().map(str::to_owned));
+        written.into_iter().chain(plain).chain(headers).filter(|secret| !secret.is_empty()).collect()
+    }
+
     /// Host as it is looked up, without the brackets of an IPv6 address.
     pub(super) fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')

@@ -5,8 +5,9 @@ use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use super::*;
 use crate::{
     supervisor::{
-        config::{Sources, parse},
+        config::{Pem, Sources, parse},
         connection::over::digest,
+        mask::Mask,
     },
     wire::proto::{Header, ProxyConnectionSettings},
 };
@@ -136,6 +137,19 @@ fn c_ct_01_b_ct_01_a_certificate_that_cannot_be_used_is_refused_with_the_reason(
 
 /// N6: the answer to a CSR has the certificate alone.
 #[test]
+fn c_ct_07_the_ca_that_comes_with_a_certificate_is_no_authority() {
+    let file = file("  tls: {ca_file: /etc/ca.pem}\n");
+    let mut offer = with_certificate(&certificate(2020, 2040));
+    let (ca, _) = certificate(2020, 2040);
+    offer.certificate.as_mut().unwrap().ca_cert = ca.clone().into();
+    let settings = judged(&file, None, &offer).unwrap();
+    let server = over(&file, Some(&settings));
+    assert!(server.tls.identity.is_some());
+    assert_eq!(server.tls.ca, Some(Pem::File("/etc/ca.pem".into())), "whom to believe is as the file says");
+    assert!(!serde_json::to_string(&settings).unwrap().contains(ca.trim()), "it is not even kept");
+}
+
+#[test]
 fn c_cr_02_s_cr_02_a_certificate_without_a_key_is_for_a_key_of_this_agent() {
     let file = file("");
     let (mine, other) = (certificate(2025, 2040), certificate(2025, 2040));
@@ -197,9 +211,51 @@ fn an_offer_that_makes_no_sense_is_refused_without_its_secrets() {
     let ca =
         |pem: &str| with_tls(TlsConnectionSettings { ca_pem_contents: pem.into(), ..Default::default() });
     assert_eq!(judged(&file, None, &ca("garbage")), Err(Unfit::Ca));
-    let proxy =
-        OpAmpConnectionSettings { proxy: Some(ProxyConnectionSettings::default()), ..Default::default() };
-    assert_eq!(judged(&file, None, &proxy), Err(Unfit::Proxy));
+    let suites = |name: &str| {
+        with_tls(TlsConnectionSettings { cipher_suites: vec![name.into()], ..Default::default() })
+    };
+    for bad in ["TLS_NO_SUCH_SUITE", "TLS_RSA_WITH_AES_128_CBC_SHA"] {
+        assert!(matches!(judged(&file, None, &suites(bad)), Err(Unfit::CipherSuites(_))), "{bad}");
+    }
+    for bad in ["", "ftp://proxy.example", "http://"] {
+        let refused = judged(&file, None, &through(bad, "x"));
+        assert!(matches!(refused, Err(Unfit::Proxy(_))), "{bad}");
+    }
+    assert!(matches!(judged(&file, None, &through("proxy.example:1", "a\nb")), Err(Unfit::Header(_))));
+}
+
+fn through(url: &str, header: &str) -> OpAmpConnectionSettings {
+    let headers = vec![Header { key: "X-Team".into(), value: header.into() }];
+    let proxy = ProxyConnectionSettings { url: url.into(), connect_headers: Some(Headers { headers }) };
+    OpAmpConnectionSettings { proxy: Some(proxy), ..Default::default() }
+}
+
+#[test]
+fn c_ct_11_12_a_proxy_is_replaced_whole_and_kept_when_absent() {
+    let file = file("  proxy_url: 'http://files.example:3128'\n");
+    let first = judged(&file, None, &through("http://u:p%40ssw0rd@one.example:8080", "alphabet")).unwrap();
+    let server = over(&file, Some(&first));
+    let proxy = server.proxy.clone().unwrap();
+    assert_eq!((proxy.url().host_str(), proxy.connect_headers().len()), (Some("one.example"), 1));
+    let mut mask = Mask::default();
+    mask.know_server(&server);
+    assert_eq!(mask.text("p@ssw0rd p%40ssw0rd alphabet"), "[REDACTED] [REDACTED] [REDACTED]");
+    let kept = judged(&file, Some(&first), &to("wss://two.example/v1")).unwrap();
+    assert_eq!(kept.proxy, first.proxy);
+    let mut plain = through("two.example:3128", "");
+    plain.proxy.as_mut().unwrap().connect_headers = None;
+    let second = over(&file, Some(&judged(&file, Some(&first), &plain).unwrap())).proxy.unwrap();
+    assert_eq!((second.url().host_str(), second.connect_headers().len()), (Some("two.example"), 0));
+    assert_eq!(over(&file, None).proxy.unwrap().url().host_str(), Some("files.example"));
+}
+
+#[test]
+fn c_ct_10_offered_cipher_suites_are_those_of_the_connection() {
+    let file = file("");
+    let suite = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384";
+    let tls = TlsConnectionSettings { cipher_suites: vec![suite.into()], ..Default::default() };
+    let settings = judged(&file, None, &with_tls(tls)).unwrap();
+    assert_eq!(over(&file, Some(&settings)).tls.cipher_suites, [suite.parse().unwrap()]);
 }
 
 #[test]
