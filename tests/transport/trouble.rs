@@ -14,7 +14,7 @@ use opamp::{
         LinkEnd, Target,
         client::{ClientHandle, Ended, Notice, spawn},
         tls::{Identity, Tls, TlsOptions},
-        ws,
+        ws::{self, WsLink},
     },
     wire::body,
 };
@@ -218,16 +218,21 @@ fn resident() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
+/// A link, and the server's end of it as bytes.
+async fn raw_link() -> (WsLink, TcpStream) {
+    let (listener, port) = listen().await;
+    let target = target("ws", port);
+    let (link, server) = tokio::join!(ws::connect(&target, UID), Ws::accept(&listener));
+    (link.unwrap(), server.0.into_inner())
+}
+
 /// Room for the other tests of this process.
 const BOUND: u64 = 256 * 1024;
 
 #[tokio::test]
 async fn f_95_c_lm_01_03_a_message_of_one_gibibyte_is_refused_by_its_head() {
-    let (listener, port) = listen().await;
-    let target = target("ws", port);
-    let (link, server) = tokio::join!(ws::connect(&target, UID), Ws::accept(&listener));
-    let (mut link, before) = (link.unwrap(), resident());
-    let mut stream = server.0.into_inner();
+    let (mut link, mut stream) = raw_link().await;
+    let before = resident();
     let flood = async {
         stream.write_all(&[&[0x82, 127][..], &(1u64 << 30).to_be_bytes()].concat()).await.unwrap();
         let mut heard = Vec::new();
@@ -253,11 +258,8 @@ async fn f_95_c_lm_01_03_a_message_of_one_gibibyte_is_refused_by_its_head() {
 
 #[tokio::test]
 async fn f_95_a_million_fragments_make_one_message_or_none() {
-    let (listener, port) = listen().await;
-    let target = target("ws", port);
-    let (link, server) = tokio::join!(ws::connect(&target, UID), Ws::accept(&listener));
-    let (mut link, before) = (link.unwrap(), resident());
-    let mut stream = server.0.into_inner();
+    let (mut link, mut stream) = raw_link().await;
+    let before = resident();
     let send = async {
         // A header of its own, then bytes of zero: a million empty fields are no OpAMP message.
         let mut bytes = vec![0x02, 1, 0];

@@ -286,6 +286,13 @@ impl Agent {
 
     /// The answer to the message that was just received; `custom` are the custom capabilities of this server.
     pub fn reply(&mut self, session: &mut Session, custom: &[String]) -> ServerToAgent {
+        let reply = self.say(custom, |view, desired| session.reply(view, desired));
+        self.sent(&reply);
+        reply
+    }
+
+    /// Has something said with what is wanted of this agent now; of one that is held back, nothing is.
+    fn say<T>(&mut self, custom: &[String], say: impl FnOnce(&mut AgentView, &Desired<'_>) -> T) -> T {
         let (new_instance_uid, told, open) = (self.new_uid(), self.told_settings(), !self.held);
         let desired = Desired {
             remote_config: self.desired.as_deref().filter(|_| open),
@@ -294,9 +301,7 @@ impl Agent {
             new_instance_uid,
             ..Default::default()
         };
-        let reply = session.reply(&mut self.view, &desired);
-        self.sent(&reply);
-        reply
+        say(&mut self.view, &desired)
     }
 
     /// Whether the agent was sent the settings that are wanted, and will never say what came of them. It may connect
@@ -315,15 +320,7 @@ impl Agent {
     /// What is to be said unprompted.
     #[must_use]
     pub fn push(&mut self, session: &mut Session, custom: &[String]) -> Option<ServerToAgent> {
-        let (new_instance_uid, told, open) = (self.new_uid(), self.told_settings(), !self.held);
-        let desired = Desired {
-            remote_config: self.desired.as_deref().filter(|_| open),
-            connection_settings: self.settings.as_ref().filter(|_| open && !told).map(Wanted::offers),
-            custom_capabilities: if open { custom } else { &[] },
-            new_instance_uid,
-            ..Default::default()
-        };
-        let message = session.push(&self.view, &desired)?;
+        let message = self.say(custom, |view, desired| session.push(view, desired))?;
         self.sent(&message);
         Some(message)
     }

@@ -127,6 +127,7 @@ impl Driver {
         forget(&mut self.parts.state.connection);
         self.parts.moving.forget();
         self.save_or_later();
+        // Once more: the copy of the state is the one before, with the secrets that are to go.
         self.save_or_later();
         self.parts.client.update(Update::ConnectionSettingsStatus(ConnectionSettingsStatus::default()));
     }

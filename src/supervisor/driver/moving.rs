@@ -199,6 +199,7 @@ impl Driver {
         tracing::info!(endpoint = %server.endpoint, "the offered connection is the one from now on");
         self.certificate_kept();
         self.settings_ended(&hash, Class::OpAmp, Ok(()));
+        // That wrote the state; the copy is still the one before.
         self.save_or_later();
     }
 
