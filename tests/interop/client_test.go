@@ -80,6 +80,8 @@ type agent struct {
 	// What it can do; what it cannot is not told.
 	capabilities protobufs.AgentCapabilities
 	offers       offers
+	// None for an agent that takes no custom messages.
+	echoes *echoes
 
 	mutex     sync.Mutex
 	effective map[string]*protobufs.AgentConfigFile
@@ -154,6 +156,9 @@ func (a *agent) start(url string) {
 }
 
 func (a *agent) message(ctx context.Context, message *types.MessageData) {
+	if a.echoes != nil {
+		a.echoes.take(a, message)
+	}
 	offer := message.RemoteConfig
 	if offer == nil {
 		return
