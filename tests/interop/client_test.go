@@ -3,7 +3,9 @@ package interop
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -82,6 +84,9 @@ type agent struct {
 	offers       offers
 	// None for an agent that takes no custom messages.
 	echoes *echoes
+	// How it connects.
+	header http.Header
+	tls    *tls.Config
 
 	mutex     sync.Mutex
 	effective map[string]*protobufs.AgentConfigFile
@@ -136,6 +141,8 @@ func (a *agent) start(url string) {
 	a.must(a.client.SetCapabilities(&a.capabilities))
 	a.must(a.client.Start(context.Background(), types.StartSettings{
 		OpAMPServerURL:    url,
+		Header:            a.header,
+		TLSConfig:         a.tls,
 		InstanceUid:       types.InstanceUid(a.id),
 		HeartbeatInterval: &interval,
 		Callbacks: types.Callbacks{

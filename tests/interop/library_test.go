@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"sync"
@@ -29,28 +30,39 @@ type libraryServer struct {
 	wanted     *protobufs.AgentRemoteConfig
 	offer      *protobufs.ConnectionSettingsOffers
 	// Custom messages: to be sent, and those of the agent.
-	says    []*protobufs.CustomMessage
-	heard   []*protobufs.CustomMessage
-	states  []protobufs.ConnectionSettingsStatuses
+	says   []*protobufs.CustomMessage
+	heard  []*protobufs.CustomMessage
+	states []protobufs.ConnectionSettingsStatuses
+	// Of the last request: its headers, and the certificates that its connection showed.
 	headers http.Header
-	command bool
-	why     string
-	steps   []step
-	errors  []string
+	shown   []*x509.Certificate
+	// Signs what agents ask for, if there is one.
+	authority *authority
+	command   bool
+	why       string
+	steps     []step
+	errors    []string
 }
 
-func startLibraryServer(t *testing.T, custom ...string) *libraryServer {
+func startLibraryServer(t *testing.T) *libraryServer {
+	t.Helper()
+	return startLibraryServerWith(t, server.StartSettings{})
+}
+
+func startLibraryServerWith(t *testing.T, settings server.StartSettings) *libraryServer {
 	t.Helper()
 	s := &libraryServer{address: freeAddress(t),
 		capabilities: uint64(protobufs.ServerCapabilities_ServerCapabilities_AcceptsStatus |
 			protobufs.ServerCapabilities_ServerCapabilities_OffersRemoteConfig |
 			protobufs.ServerCapabilities_ServerCapabilities_AcceptsEffectiveConfig)}
 	library := server.New(nil)
-	settings := server.StartSettings{ListenEndpoint: s.address, ListenPath: "/v1/opamp"}
-	settings.CustomCapabilities = custom
+	settings.ListenEndpoint, settings.ListenPath = s.address, "/v1/opamp"
 	settings.Callbacks.OnConnecting = func(request *http.Request) types.ConnectionResponse {
 		s.mutex.Lock()
 		s.headers = request.Header.Clone()
+		if request.TLS != nil {
+			s.shown = request.TLS.PeerCertificates
+		}
 		s.mutex.Unlock()
 		return types.ConnectionResponse{Accept: true, ConnectionCallbacks: types.ConnectionCallbacks{
 			OnMessage: s.message,
@@ -76,6 +88,9 @@ func (s *libraryServer) message(_ context.Context, from types.Connection, m *pro
 	s.connection = from
 	gap := s.last.InstanceUid != nil && m.SequenceNum != s.last.SequenceNum+1
 	s.keep(m)
+	if csr := m.GetConnectionSettingsRequest().GetOpamp().GetCertificateRequest().GetCsr(); csr != nil && s.authority != nil {
+		s.offer = s.authority.sign(s, csr)
+	}
 	for len(s.steps) > 0 && s.steps[0].when() == nil {
 		s.steps[0].then()
 		s.steps = s.steps[1:]

@@ -17,6 +17,7 @@ import (
 	"github.com/open-telemetry/opamp-go/client"
 	"github.com/open-telemetry/opamp-go/client/types"
 	"github.com/open-telemetry/opamp-go/protobufs"
+	"github.com/open-telemetry/opamp-go/server"
 )
 
 // Custom messages, both ways.
@@ -37,19 +38,19 @@ func TestOpampGoClientIsSentCustomMessagesOverHTTP_B_CU_01_02_04_06(t *testing.T
 // clientEchoes has an operator write to an agent that answers, speaks unasked, and then gives its capability up.
 func clientEchoes(t *testing.T, scheme string, library client.OpAMPClient) {
 	t.Parallel()
-	server := startOurServerWith(t, "--custom-capability", echo)
+	ours := startOurServerWith(t, "--custom-capability", echo)
 	agent := newAgent(t, library)
 	agent.echoes = &echoes{}
 	agent.must(library.SetCustomCapabilities(capable(echo, "com.example.theirs/v1")))
-	agent.start(scheme + "://" + server.opamp + "/v1/opamp")
-	seen := agent.on(server)
+	agent.start(scheme + "://" + ours.opamp + "/v1/opamp")
+	seen := agent.on(ours)
 	until(t, soon, "the server shows its list", func() error { return seen.isCapableOf(echo, "com.example.theirs/v1") })
 	if err := seen.say(echo, "ping", "hello"); err != nil {
 		t.Fatal(err)
 	}
 	until(t, soon, "the server shows the answer", func() error { return seen.heard("echo of ping: hello") })
-	if ours := agent.echoes.ofServer(); !slices.Contains(ours, echo) || !slices.Contains(ours, discovery) {
-		t.Fatalf("the list that the agent was told is %v", ours)
+	if told := agent.echoes.ofServer(); !slices.Contains(told, echo) || !slices.Contains(told, discovery) {
+		t.Fatalf("the list that the agent was told is %v", told)
 	}
 
 	// What one side alone has is neither sent nor kept. The library sends it: it looks at its own list only.
@@ -59,7 +60,7 @@ func clientEchoes(t *testing.T, scheme string, library client.OpAMPClient) {
 	agent.says("com.example.theirs/v1", "unasked", "ignored")
 	agent.says(echo, "unasked", "kept")
 	until(t, soon, "what it says unasked", func() error { return seen.heard("echo of ping: hello", "kept") })
-	if ignored, err := server.counter("opamp_server_custom_messages_ignored_total"); err != nil || ignored != 1 {
+	if ignored, err := ours.counter("opamp_server_custom_messages_ignored_total"); err != nil || ignored != 1 {
 		t.Fatalf("%v messages were ignored (%v)", ignored, err)
 	}
 
@@ -85,7 +86,7 @@ func TestOurSupervisorIsSentCustomMessagesOverHTTP_B_CU_01_04_05_06(t *testing.T
 // supervisorAnswers asks what listens on the host, among messages of which the agent knows nothing.
 func supervisorAnswers(t *testing.T, scheme string) {
 	t.Parallel()
-	library := startLibraryServer(t, discovery)
+	library := startLibraryServerWith(t, knowing(discovery))
 	startOurSupervisorWith(t, t.TempDir(), fmt.Sprintf("endpoint: %q", scheme+"://"+library.address+"/v1/opamp"),
 		", reports_services: true")
 	until(t, planned, "it says what it is capable of", func() error {
@@ -160,6 +161,11 @@ func TestOurSupervisorSaysNothingToAServerThatLacksTheCapability_B_CU_06(t *test
 	}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func knowing(capability string) (settings server.StartSettings) {
+	settings.CustomCapabilities = []string{capability}
+	return settings
 }
 
 func message(capability, kind, data string) *protobufs.CustomMessage {
