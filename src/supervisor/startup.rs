@@ -254,10 +254,11 @@ impl Start {
     fn connect(&mut self) -> Result<(ClientHandle, Receiver<client::Notice>, Moving), StartError> {
         let before = self.state.connection.clone();
         let beginning = connection::begin(&self.config, &mut self.state.connection)?;
-        if self.state.connection != before
-            && let Err(error) = self.journal.commit(&self.state)
-        {
-            tracing::warn!("where the offered connection stands cannot be kept for the next start: {error}");
+        if self.state.connection != before {
+            self.journal.forget_copy();
+            if let Err(error) = self.journal.commit(&self.state) {
+                tracing::warn!("where the offered connection stands cannot be kept for now: {error}");
+            }
         }
         let kept = &self.state.connection;
         let (target, settings) = match &beginning.candidate {

@@ -116,6 +116,7 @@ async fn c_cs_07_f_94_an_offer_that_does_not_work_is_undone_and_told() {
     offer(&server, b"refused", refused).await;
     let failed = outcome(&server, b"refused", Status::Failed).await;
     assert!(failed.error_message.contains("401"), "{failed:?}");
+    assert!(!state(&host).contains("guessed"), "what is not kept is forgotten");
     assert!(!elsewhere.visitors().is_empty());
 
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -85,7 +85,8 @@ impl Driver {
         };
         let Some(status) = self.parts.state.connection.status.as_mut().filter(|status| status.hash == *hash)
         else {
-            return;
+            // What it changed is to last all the same.
+            return self.save_or_later();
         };
         status.classes.insert(class, taken);
         if is_settled(status) {
@@ -126,8 +127,7 @@ impl Driver {
         tracing::warn!("what the server offered for its connection is forgotten: {why}");
         forget(&mut self.parts.state.connection);
         self.parts.moving.forget();
-        self.save_or_later();
-        // Once more: the copy of the state is the one before, with the secrets that are to go.
+        self.parts.journal.forget_copy();
         self.save_or_later();
         self.parts.client.update(Update::ConnectionSettingsStatus(ConnectionSettingsStatus::default()));
     }

@@ -198,11 +198,11 @@ impl Driver {
         self.parts.reloads.dials(&server);
         tracing::info!(endpoint = %server.endpoint, "the offered connection is the one from now on");
         self.certificate_kept();
+        self.parts.journal.forget_copy();
         self.settings_ended(&hash, Class::OpAmp, Ok(()));
-        // That wrote the state; the copy is still the one before.
-        self.save_or_later();
     }
 
+    /// What was not kept is forgotten as well, secrets and all.
     fn drop_candidate(&mut self, why: &str) {
         let Some(Candidate { settings, .. }) = &self.parts.state.connection.candidate else { return };
         let hash = settings.offer.clone();
@@ -210,6 +210,7 @@ impl Driver {
         let why = self.secrets().text(why);
         self.parts.state.connection.candidate = None;
         self.parts.moving.candidate = None;
+        self.parts.journal.forget_copy();
         self.settings_ended(&hash, Class::OpAmp, Err(why));
     }
 

@@ -96,6 +96,11 @@ impl Journal {
         self.slots.commit(state)
     }
 
+    /// The copy holds what is to be forgotten: the next commit goes over both.
+    pub const fn forget_copy(&mut self) {
+        self.slots.forget_copy();
+    }
+
     /// Why no new config may be taken: the state is of a newer schema, so nothing may be changed.
     #[must_use]
     pub fn refusal(&self) -> Option<JournalError> {

@@ -39,6 +39,8 @@ pub(super) struct Slots<D> {
     seq: u64,
     /// Whether `state.json` is there and good, so that it becomes the previous copy.
     current: bool,
+    /// The previous copy is to be replaced too.
+    both: bool,
     /// The newer schema that must not be modified.
     newer: Option<u64>,
 }
@@ -51,7 +53,7 @@ impl<D: Disk> Slots<D> {
         fresh: InstanceUid,
         stored: impl FnOnce() -> Vec<ConfigHash>,
     ) -> Result<(Self, State, Vec<String>), JournalError> {
-        let mut slots = Self { disk, seq: 0, current: false, newer: None };
+        let mut slots = Self { disk, seq: 0, current: false, both: false, newer: None };
         let mut notes = Vec::new();
         if let Some(state) = slots.take_up(CURRENT, &mut notes)? {
             slots.current = true;
@@ -115,10 +117,24 @@ impl<D: Disk> Slots<D> {
         }
     }
 
+    /// What is replaced now must not come back, nor be read, from the previous copy.
+    pub(super) const fn forget_copy(&mut self) {
+        self.both = true;
+    }
+
     pub(super) fn commit(&mut self, state: &State) -> Result<(), JournalError> {
         if let Some(refusal) = self.refusal() {
             return Err(refusal);
         }
+        self.replace(state)?;
+        if self.both {
+            self.replace(state)?;
+            self.both = false;
+        }
+        Ok(())
+    }
+
+    fn replace(&mut self, state: &State) -> Result<(), JournalError> {
         // A number is used once, even when its commit fails half-way.
         self.seq += 1;
         let bytes = file::encode(self.seq, state)

@@ -136,6 +136,28 @@ fn f_17_with_both_lost_the_newest_stored_config_is_taken_up() {
 }
 
 #[test]
+fn what_is_to_be_forgotten_is_in_neither_copy_also_when_the_disk_refused_at_first() {
+    let dir = written();
+    let Opened { mut journal, mut state, .. } = Journal::open(dir.path(), OTHER).unwrap();
+    let told = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+    assert!(told(PREVIOUS).contains(&hash(1).to_string()) && told(CURRENT).contains(&hash(2).to_string()));
+    state.config.live = Some(hash(3));
+    journal.forget_copy();
+    let blocked = dir.path().join(".state.json.tmp");
+    fs::create_dir(&blocked).unwrap();
+    journal.commit(&state).unwrap_err();
+    assert!(told(PREVIOUS).contains(&hash(1).to_string()), "nothing was written");
+    fs::remove_dir(&blocked).unwrap();
+    for number in [3, 4] {
+        state.config.live = Some(hash(number));
+        journal.commit(&state).unwrap();
+        assert!(told(CURRENT).contains(&hash(number).to_string()));
+        // The copy is the one before again, once nothing has to go.
+        assert!(told(PREVIOUS).contains(&hash(3).to_string()));
+    }
+}
+
+#[test]
 fn f_18_a_newer_schema_is_run_and_not_modified() {
     let dir = written();
     let body = format!(
