@@ -45,22 +45,29 @@ impl Drop for Running {
 
 impl Running {
     async fn start(command: impl Fn(&PathBuf, u16) -> Command) -> Self {
-        let dir = tempfile::tempdir().unwrap();
         for _ in 0..5 {
+            let dir = tempfile::tempdir().unwrap();
             let port = Std::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
             let mut command = command(&dir.path().to_owned(), port);
             let said = fs::File::create(dir.path().join("said")).unwrap();
             command.stdin(Stdio::null()).stdout(said.try_clone().unwrap()).stderr(said);
-            let mut child = command.spawn().expect("tests/run.sh installs tinyproxy and microsocks");
-            loop {
-                if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_ok() {
-                    return Self { child, port, dir };
+            let child = command.spawn().expect("tests/run.sh installs tinyproxy and microsocks");
+            let mut running = Self { child, port, dir };
+            let listens = soon(async {
+                let mut tick = tokio::time::interval(Duration::from_millis(20));
+                loop {
+                    tick.tick().await;
+                    if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_ok() {
+                        return true;
+                    }
+                    // Somebody else was faster with the port.
+                    if running.child.try_wait().unwrap().is_some() {
+                        return false;
+                    }
                 }
-                // Somebody else was faster with the port.
-                if child.try_wait().unwrap().is_some() {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+            });
+            if listens.await {
+                return running;
             }
         }
         panic!("the proxy does not listen");

@@ -164,15 +164,27 @@ fn start(target: Target) -> (ClientHandle, mpsc::Receiver<Notice>) {
 #[tokio::test]
 async fn f_93_a_certificate_that_runs_out_while_connected_is_replaced_without_an_outage() {
     let files = Files::new(Authority::new(), Some(Duration::from_secs(1)));
-    files.write(&files.authority.issue_until("agent", SystemTime::now() + Duration::from_secs(3)));
+    files.write(&files.authority.issue_until("agent", SystemTime::now() + Duration::from_secs(5)));
     let (listener, port) = listen().await;
     let acceptor = acceptor(&files.authority.issue("127.0.0.1"), Some(&files.authority));
     let (_handle, mut notices) = start(files.target("wss", port));
     let mut first = accept_tls(&listener, &acceptor).await;
     assert!(matches!(next(&mut notices).await, Notice::Connected));
     let before = shown(&first);
-    // The standing connection outlives its certificate.
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    // The standing connection outlives its certificate: whoever comes with that now is turned away.
+    soon(async {
+        let mut tick = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            tick.tick().await;
+            // A session that is resumed is not judged by dates again.
+            let newcomer = files.target("wss", port);
+            let serve = async { acceptor.accept(listener.accept().await.unwrap().0).await.is_err() };
+            if tokio::join!(ws::connect(&newcomer, UID), serve).1 {
+                return;
+            }
+        }
+    })
+    .await;
     files.write(&files.authority.issue("agent"));
     let (second, goodbye) = tokio::join!(accept_tls(&listener, &acceptor), async {
         let mut frames = Vec::new();
