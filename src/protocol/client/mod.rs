@@ -92,6 +92,8 @@ pub enum Event {
     Packages(PackagesAvailable),
     /// The server chose another uid; it is in use from now on (C-ID-07) and must be persisted.
     InstanceUid(InstanceUid),
+    /// What the server can do: with the first answer of each connection, and when that changes. It comes after
+    /// everything else that its message brought.
     ServerCapabilities(ServerCaps),
     CustomCapabilities(CustomCapabilities),
     CustomMessage(CustomMessage),

@@ -41,11 +41,15 @@ impl Client {
         if first {
             self.tell(Event::Synced);
         }
-        self.learn_capabilities(message.capabilities);
-        if let Some(command) = message.command {
-            return self.command(command);
+        let others = self.learn_capabilities(message.capabilities);
+        match message.command {
+            Some(command) => self.command(command),
+            None => self.act(message),
         }
-        self.act(message);
+        if others || (first && !self.server_caps.is_unspecified()) {
+            // Last: who asks for something now should know what the server says unasked.
+            self.tell(Event::ServerCapabilities(self.server_caps));
+        }
     }
 
     fn act(&mut self, message: ServerToAgent) {
@@ -111,14 +115,15 @@ impl Client {
         }
     }
 
-    /// Capabilities come with the first reply and may be left out afterwards (S-CP-03).
-    fn learn_capabilities(&mut self, bits: u64) {
+    /// Capabilities come with the first reply and may be left out afterwards (S-CP-03). Whether they are others now.
+    fn learn_capabilities(&mut self, bits: u64) -> bool {
         let caps = ServerCaps::from_wire(bits);
-        if !caps.is_unspecified() && caps != self.server_caps {
+        let others = !caps.is_unspecified() && caps != self.server_caps;
+        if others {
             self.server_caps = caps;
-            self.tell(Event::ServerCapabilities(caps));
             self.give_up_requests();
         }
+        others
     }
 
     /// A command stands alone: everything else in its message is ignored (C-CM-01).

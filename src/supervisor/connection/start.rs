@@ -76,6 +76,10 @@ pub(in crate::supervisor) fn forget(state: &mut ConnectionState) {
 fn give_up(state: &mut ConnectionState, error: String) {
     tracing::error!("the offered connection settings are given up: {error}");
     let candidate = state.candidate.take();
+    if let Some(asked) = &mut state.request {
+        // If they are what came of it, the next one has to be another.
+        asked.csr_pem = None;
+    }
     let hash = candidate.map(|candidate| candidate.settings.offer);
     if let Some(status) = state.status.as_mut().filter(|status| Some(&status.hash) == hash.as_ref()) {
         status.classes.insert(Class::OpAmp, Taken::Failed { error });

@@ -75,7 +75,7 @@ impl Driver {
     }
 
     fn ask_for_certificate(&mut self, now: Duration) {
-        // The server says what it can do with its first answer.
+        // The server says what it can do with its first answer, which may also offer another way to connect.
         if self.asking.server.is_unspecified() || self.parts.machine.is_paused() {
             return;
         }
@@ -98,24 +98,26 @@ impl Driver {
         }
     }
 
-    /// The same key until it is answered: a request that waits for approval is the same request after a restart.
+    /// The same until it is answered: a request that waits for approval is the same request over another connection
+    /// and after a restart.
     fn certificate_request(&mut self) -> Result<String, String> {
         let uid = self.parts.state.instance_uid;
         let known = self.parts.state.connection.request.as_ref().filter(|known| known.uid == uid);
+        if let Some(csr) = known.and_then(|known| known.csr_pem.clone()) {
+            return Ok(csr);
+        }
         let key_pem = match known {
             Some(known) => known.key_pem.clone(),
-            None => {
-                let key_pem = new_key().map_err(|error| format!("no key can be made: {error}"))?;
-                let made = CertificateRequest { key_pem: key_pem.clone(), uid };
-                let before = self.parts.state.connection.request.replace(made);
-                if let Err(why) = self.save() {
-                    self.parts.state.connection.request = before;
-                    return Err(format!("the key cannot be stored: {why}"));
-                }
-                key_pem
-            }
+            None => new_key().map_err(|error| format!("no key can be made: {error}"))?,
         };
-        request(&key_pem, uid).map_err(|error| format!("no request can be made: {error}"))
+        let csr = request(&key_pem, uid).map_err(|error| format!("no request can be made: {error}"))?;
+        let made = CertificateRequest { key_pem, uid, csr_pem: Some(csr.clone()) };
+        let before = self.parts.state.connection.request.replace(made);
+        if let Err(why) = self.save() {
+            self.parts.state.connection.request = before;
+            return Err(format!("the key cannot be stored: {why}"));
+        }
+        Ok(csr)
     }
 
     /// What there is to know of it, for whoever looks at the agent.
@@ -140,9 +142,11 @@ impl Driver {
         self.asking.server = server;
     }
 
-    /// Another connection: what was asked over the one before is asked again.
-    pub(super) const fn certificate_connected(&mut self) {
+    /// Another connection: what was asked over the one before is asked again, once all that the server's first
+    /// answer brings is known.
+    pub(super) fn certificate_connected(&mut self) {
         self.asking.asked = false;
+        self.asking.server = ServerCaps::default();
     }
 
     /// The server says no, most likely to the request: it is asked again later.
@@ -156,8 +160,15 @@ impl Driver {
         self.certificate_told(Some(told));
     }
 
-    /// What came of the last request is of no use: the next one is not made at once.
-    pub(super) fn certificate_put_off(&mut self) -> Duration {
+    /// What was offered is of no use. If it came of the request, the next one must be another, not made at once.
+    pub(super) fn certificate_useless(&mut self) {
+        if let Some(asked) = &mut self.parts.state.connection.request {
+            asked.csr_pem = None;
+            self.certificate_put_off();
+        }
+    }
+
+    fn certificate_put_off(&mut self) -> Duration {
         let wait = AGAIN.saturating_mul(1 << self.asking.refusals.min(10)).min(AGAIN_AT_MOST);
         self.asking.refusals = self.asking.refusals.saturating_add(1);
         self.asking.not_before = clock::boottime() + wait;

@@ -75,8 +75,8 @@ impl Driver {
         let taken = match ended {
             Ok(()) => Taken::Applied,
             Err(why) => {
-                if class == Class::OpAmp && self.parts.state.connection.request.is_some() {
-                    self.certificate_put_off();
+                if class == Class::OpAmp {
+                    self.certificate_useless();
                 }
                 let error = self.mask().text(&why);
                 tracing::error!(settings = %hash, ?class, "the offered connection settings failed: {error}");

@@ -154,6 +154,9 @@ pub struct CertificateRequest {
     #[serde(rename = "secret", with = "secret")]
     pub key_pem: Secret,
     pub uid: InstanceUid,
+    /// As it is sent until something came of it: signed anew, it would be another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csr_pem: Option<String>,
 }
 
 /// Whom to believe, and how to speak.

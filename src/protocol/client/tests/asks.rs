@@ -153,6 +153,23 @@ fn c_cr_02_03_04_a_request_goes_for_the_opamp_connection_to_a_server_that_takes_
 }
 
 #[test]
+fn what_the_server_can_do_is_told_on_each_connection_after_all_else() {
+    let mut client = online(Link::WebSocket);
+    offers_requests(&mut client, true);
+    let able = Event::ServerCapabilities(client.server_capabilities());
+    assert_eq!(events(&mut client, at(1)), std::slice::from_ref(&able));
+    offers_requests(&mut client, true);
+    client.received(reply(), at(1));
+    assert_eq!(events(&mut client, at(1)), [], "once is enough");
+    client.disconnected(Retry::Lost, at(2));
+    dial(&mut client, at(60));
+    // It may leave them out now.
+    client.received(ServerToAgent { remote_config: Some(AgentRemoteConfig::default()), ..reply() }, at(61));
+    let remote_config = Event::RemoteConfig(AgentRemoteConfig::default());
+    assert_eq!(events(&mut client, at(61)), [Event::Synced, remote_config, able]);
+}
+
+#[test]
 fn c_cr_03_c_cp_06_no_request_to_a_server_that_does_not_take_it() {
     let mut client = online(Link::WebSocket);
     offers_requests(&mut client, false);

@@ -137,10 +137,10 @@ fn c_sq_15_each_field_that_is_set_counts() {
     let got = effects(&mut client, at(1));
     let caps = ServerCaps::of(&[ServerCapabilities::AcceptsStatus]);
     let expected = [
-        Event::ServerCapabilities(caps),
         Event::InstanceUid(OTHER),
         Event::RemoteConfig(AgentRemoteConfig::default()),
         Event::ConnectionSettings(Box::new(offer)),
+        Event::ServerCapabilities(caps),
     ];
     assert_eq!(got[..4], expected.map(Effect::Event));
     assert!(matches!(&got[4..], [Effect::Send(message)] if message.health.is_some()));
