@@ -146,6 +146,11 @@ conformance() {
     cargo run -q --example conformance -- --check
 }
 
+# What people read of the rooms, and what those who work on them do: no link leads nowhere.
+docs() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps && RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+}
+
 need_cc
 need_rust
 need_go "for the Collector and the interop tests"
@@ -162,6 +167,7 @@ export OTELCOL=$otelcol OTELCOL_NOEXT=$noext
 
 section "cargo fmt" cargo fmt --check
 section "cargo clippy" cargo clippy --all-targets -- -D warnings
+section "cargo doc" docs
 section "cargo build" cargo build --bins --examples
 section "cargo test" cargo test --no-fail-fast
 for feature in supervisor server cli; do

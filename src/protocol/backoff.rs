@@ -28,7 +28,10 @@ pub enum Retry {
     /// An exchange over plain HTTP brought no answer that can be used; the server may have processed it.
     Unanswered,
     /// The server asked for less: 503, 429 or UNAVAILABLE, with the wait it named, if any.
-    Overloaded { after: Option<Duration> },
+    Overloaded {
+        /// As the server wrote it; what is made of it is bounded to between a second and an hour.
+        after: Option<Duration>,
+    },
 }
 
 /// The state between attempts.
@@ -39,6 +42,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
+    /// At the start, with no failure behind it. Two clients with one seed wait alike, so the seed should be random.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self { failures: 0, random: seed }

@@ -5,10 +5,13 @@ use crate::wire::proto::CustomMessage;
 /// A custom message that is not sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
+    /// The sender itself has not said that it can do this.
     #[error("this end does not advertise the custom capability {0:?}")]
     NotOurs(String),
+    /// The peer has not said that it can do this, or has not said anything yet.
     #[error("the peer does not advertise the custom capability {0:?}")]
     NotTheirs(String),
+    /// As many as may wait do, because the connection is slow or not there.
     #[error("{0} custom messages wait to be sent already; try again later")]
     Full(usize),
 }
@@ -36,8 +39,8 @@ pub const DISCOVERY: &str = "io.github.opamp-supervisor.discovery/v1";
 )]
 pub struct BadName(pub String);
 
-/// Checks a custom capability's name (B-CU-03): a reverse domain name with the capability's own name as its last part, and
-/// perhaps a version.
+/// Checks a custom capability's name (B-CU-03): a reverse domain name with the capability's own name as its last
+/// part, and perhaps a version.
 pub fn check_name(name: &str) -> Result<(), BadName> {
     let (path, version) = name.split_once('/').map_or((name, None), |(path, version)| (path, Some(version)));
     let part = |part: &str| {

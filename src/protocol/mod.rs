@@ -66,6 +66,8 @@
 //! [`client`] is driven by `transport::client`; [`server`] by `server::hub` for the fleet, and by
 //! `supervisor::local` for the Collector's own extension.
 
+#![warn(missing_docs)]
+
 pub mod backoff;
 pub mod client;
 pub mod custom;

@@ -13,17 +13,26 @@ use crate::wire::{
 /// One part of an agent's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
+    /// `agent_description`: who the agent is and where it runs.
     Description,
+    /// `health`: of the agent and its components.
     Health,
+    /// `effective_config`: what runs.
     EffectiveConfig,
+    /// `remote_config_status`: what became of the last config offered.
     RemoteConfigStatus,
+    /// `package_statuses`: what is installed, and what is on its way.
     PackageStatuses,
+    /// `custom_capabilities`: the list of the agent's own.
     CustomCapabilities,
+    /// `available_components`: what the agent is built of.
     AvailableComponents,
+    /// `connection_settings_status`: what became of the last settings offered.
     ConnectionSettingsStatus,
 }
 
 impl Part {
+    /// In the order of the bits of [`Parts`].
     pub const ALL: [Self; 8] = [
         Self::Description,
         Self::Health,
@@ -65,38 +74,47 @@ impl Part {
 pub struct Parts(u8);
 
 impl Parts {
+    /// The empty set.
     pub const NONE: Self = Self(0);
+    /// Every part there is.
     pub const ALL: Self = Self(0xff);
 
+    /// Whether this part is in the set.
     #[must_use]
     pub const fn has(self, part: Part) -> bool {
         self.0 & (1 << part as u8) != 0
     }
 
+    /// Adds a part.
     pub const fn insert(&mut self, part: Part) {
         self.0 |= 1 << part as u8;
     }
 
+    /// Whether it is [`Parts::NONE`].
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
+    /// The parts in both.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
+    /// The parts in either.
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
+    /// The parts here that are not in the other.
     #[must_use]
     pub const fn minus(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
+    /// One by one, in the order of [`Part::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Part> {
         Part::ALL.into_iter().filter(move |part| self.has(*part))
     }
@@ -126,13 +144,21 @@ impl Parts {
 /// its hash is the sender's choice.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
+    /// [`Part::Description`].
     pub description: Option<AgentDescription>,
+    /// [`Part::Health`].
     pub health: Option<ComponentHealth>,
+    /// [`Part::EffectiveConfig`].
     pub effective_config: Option<EffectiveConfig>,
+    /// [`Part::RemoteConfigStatus`].
     pub remote_config_status: Option<RemoteConfigStatus>,
+    /// [`Part::PackageStatuses`].
     pub package_statuses: Option<PackageStatuses>,
+    /// [`Part::CustomCapabilities`].
     pub custom_capabilities: Option<CustomCapabilities>,
+    /// [`Part::AvailableComponents`]; the map is empty while only its hash is known.
     pub available_components: Option<AvailableComponents>,
+    /// [`Part::ConnectionSettingsStatus`].
     pub connection_settings_status: Option<ConnectionSettingsStatus>,
 }
 

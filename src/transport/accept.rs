@@ -43,10 +43,13 @@ const AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// A connection was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
+    /// The system gave no connection, for want of descriptors most likely. It is waited a moment before this is told.
     #[error("cannot take a connection")]
     Accept(#[source] io::Error),
+    /// Whoever connected speaks no WebSocket, or was refused: another path, a web page, a wrong token.
     #[error("no WebSocket handshake")]
     Handshake(#[source] Box<Error>),
+    /// Whoever connected did not finish its handshake in time.
     #[error("the handshake took too long")]
     TimedOut,
 }
@@ -172,6 +175,7 @@ impl AgentLink {
         self.frames.recv().await
     }
 
+    /// Sends one message, unless it is over the limit (S-LM-05).
     pub async fn send(&mut self, message: &ServerToAgent) -> Result<(), LinkEnd> {
         self.frames.send(message).await
     }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::{
-    DialError, Proxy, Target,
+    DialError, DialFailure, Proxy, Target,
     error::ProxyError,
     frames::Io,
     proxy::{self, Speaks},
@@ -25,13 +25,9 @@ pub(super) async fn to_server(target: &Target) -> Result<Box<dyn Io>, DialError>
     let tls = tls(target).await?;
     let (host, port) = (host(target), port(target));
     let stream = match &target.proxy {
-        None => {
-            let stream = tcp(host, port).await;
-            Box::new(stream.map_err(|source| DialError::Connect { url: target.shown(), source })?)
-        }
+        None => tcp(host, port).await.map_err(|error| DialFailure::Connect(error).at(target))?,
         Some(proxy) => {
-            let by_proxy =
-                |source| DialError::Proxy { url: target.shown(), proxy: proxy.to_string(), source };
+            let by_proxy = |error| DialFailure::by_proxy(proxy, error).at(target);
             let mut stream = reach(proxy, tls.as_ref()).await.map_err(by_proxy)?;
             let tunnel = match proxy.speaks() {
                 Speaks::Http | Speaks::Https => proxy::connect(&mut stream, proxy, host, port).await,
@@ -42,7 +38,7 @@ pub(super) async fn to_server(target: &Target) -> Result<Box<dyn Io>, DialError>
         }
     };
     match tls {
-        Some(tls) if target.is_secure() => secured(target, stream, tls).await,
+        Some(tls) if target.is_secure() => secured(target, stream, tls).await.map_err(|why| why.at(target)),
         _ => Ok(stream),
     }
 }
@@ -50,17 +46,13 @@ pub(super) async fn to_server(target: &Target) -> Result<Box<dyn Io>, DialError>
 /// A stream that the proxy reads, for requests that it passes on.
 pub(super) async fn to_proxy(target: &Target, proxy: &Proxy) -> Result<Box<dyn Io>, DialError> {
     let tls = tls(target).await?;
-    reach(proxy, tls.as_ref()).await.map_err(|source| DialError::Proxy {
-        url: target.shown(),
-        proxy: proxy.to_string(),
-        source,
-    })
+    reach(proxy, tls.as_ref()).await.map_err(|error| DialFailure::by_proxy(proxy, error).at(target))
 }
 
 async fn tls(target: &Target) -> Result<Option<Arc<ClientConfig>>, DialError> {
     match &target.tls {
         Some(tls) => Ok(Some(tls.current().await)),
-        None if target.is_secure() => Err(DialError::NoTls { url: target.shown() }),
+        None if target.is_secure() => Err(DialFailure::NoTls.at(target)),
         None => Ok(None),
     }
 }
@@ -96,12 +88,10 @@ async fn secured(
     target: &Target,
     stream: Box<dyn Io>,
     tls: Arc<ClientConfig>,
-) -> Result<Box<dyn Io>, DialError> {
+) -> Result<Box<dyn Io>, DialFailure> {
     let name = target.server_name.as_deref().unwrap_or(host(target));
-    let server_name = ServerName::try_from(name.to_owned())
-        .map_err(|_| DialError::ServerName { url: target.shown(), name: name.to_owned() })?;
+    let server_name =
+        ServerName::try_from(name.to_owned()).map_err(|_| DialFailure::ServerName(name.to_owned()))?;
     let stream = TlsConnector::from(tls).connect(server_name, stream).await;
-    Ok(Box::new(
-        stream.map_err(|error| DialError::Tls { url: target.shown(), source: TlsFailure::of(error) })?,
-    ))
+    Ok(Box::new(stream.map_err(|error| DialFailure::Tls(TlsFailure::of(error)))?))
 }

@@ -33,7 +33,7 @@ impl Patience {
     /// For a link with a heartbeat of this period: a peer that is gone is noticed within two of them (F-91), and
     /// within a minute at the latest.
     #[must_use]
-    pub fn of_heartbeat(period: Duration) -> Self {
+    pub(super) fn of_heartbeat(period: Duration) -> Self {
         let longest = Self::default().ping_after;
         let ping_after = if period.is_zero() { longest } else { period.clamp(SHORTEST, longest) };
         Self { ping_after, silent_after: ping_after * 2 }

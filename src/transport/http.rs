@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use url::Position;
 
 use super::{
-    DialError, Patience, Proxy, ProxyError, Target,
+    DialError, DialFailure, Patience, Proxy, ProxyError, Target,
     dial::{self, DIAL_WITHIN},
     frames::Io,
     proxy::{Speaks, TunnelError},
@@ -42,27 +42,47 @@ const BUFFER: usize = 16 * 1024;
 
 /// An exchange gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ExchangeError {
+#[error("{url}: {why}")]
+pub struct ExchangeError {
+    /// Where the request went, without user, password and query.
+    pub url: String,
+    /// What stood in the way.
+    pub why: ExchangeFailure,
+}
+
+/// Why an exchange gave no answer that can be used. [`ExchangeError::retry`] says what to do about each.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeFailure {
+    /// The server was not reached, or did not want the request.
     #[error(transparent)]
-    Dial(#[from] DialError),
-    #[error("{url}: {}; the server may be restarting, or cuts connections", causes(source))]
-    Broke { url: String, source: hyper::Error },
-    #[error("{url}: no answer within {seconds} s")]
-    TimedOut { url: String, seconds: u64 },
-    #[error("{url}: a request cannot be made: {source}")]
-    Request { url: String, source: ::http::Error },
-    #[error("{url}: the server answered 413: the message is over its limit and is not sent again")]
-    TooLargeForServer { url: String },
-    #[error(
-        "{url}: the answer is {content_type:?}, no OpAMP message; does server.endpoint name an OpAMP endpoint?"
-    )]
-    NotOpamp { url: String, content_type: String },
-    #[error(
-        "{url}: the answer cannot be used and was discarded: {source}; does server.endpoint name an OpAMP endpoint?"
-    )]
-    Body { url: String, source: BodyError },
-    #[error("{url}: not sent: {source}")]
-    NotSent { url: String, source: BodyError },
+    Dial(DialFailure),
+    /// The connection broke before the whole answer was there. The server may have processed the message.
+    #[error("{}; the server may be restarting, or cuts connections", causes(.0))]
+    Broke(hyper::Error),
+    /// The server is silent for this many seconds ([`HttpLink::set_patience`]).
+    #[error("no answer within {0} s")]
+    TimedOut(u64),
+    /// The URL or a header cannot be written into a request.
+    #[error("a request cannot be made: {0}")]
+    Request(::http::Error),
+    /// 413 (C-LM-07).
+    #[error("the server answered 413: the message is over its limit and is not sent again")]
+    TooLargeForServer,
+    /// A web page, most likely: the start of its content type.
+    #[error("the answer is {0:?}, no OpAMP message; does server.endpoint name an OpAMP endpoint?")]
+    NotOpamp(String),
+    /// Over the limit, compressed in an unknown way, or no message (C-LM-10).
+    #[error("the answer cannot be used and was discarded: {0}; does server.endpoint name an OpAMP endpoint?")]
+    Body(BodyError),
+    /// The message is over the limit of this end (C-LM-13).
+    #[error("not sent: {0}")]
+    NotSent(BodyError),
+}
+
+impl From<DialError> for ExchangeError {
+    fn from(error: DialError) -> Self {
+        Self { url: error.url, why: ExchangeFailure::Dial(error.why) }
+    }
 }
 
 /// The error with what caused it: the outermost words alone say little.
@@ -80,23 +100,31 @@ impl ExchangeError {
     /// Whether the same exchange ends the same way until somebody changes something, there or here.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        match self {
-            Self::Dial(error) => error.is_permanent(),
-            Self::Broke { .. } | Self::TimedOut { .. } => false,
-            Self::Request { .. } | Self::NotOpamp { .. } | Self::Body { .. } => true,
-            Self::TooLargeForServer { .. } | Self::NotSent { .. } => true,
+        use ExchangeFailure as Why;
+        match &self.why {
+            Why::Dial(failure) => failure.is_permanent(),
+            Why::Broke(_) | Why::TimedOut(_) => false,
+            Why::Request(_) | Why::NotOpamp(_) | Why::Body(_) => true,
+            Why::TooLargeForServer | Why::NotSent(_) => true,
         }
     }
 
     /// What this means for the next attempt.
     #[must_use]
     pub fn retry(&self) -> Retry {
-        match self {
-            Self::Dial(error) => error.retry(),
-            Self::Broke { .. } | Self::TimedOut { .. } | Self::Body { .. } => Retry::Unanswered,
-            Self::Request { .. } | Self::NotOpamp { .. } => Retry::Permanent,
-            Self::TooLargeForServer { .. } | Self::NotSent { .. } => Retry::Failed,
+        use ExchangeFailure as Why;
+        match &self.why {
+            Why::Dial(failure) => failure.retry(),
+            Why::Broke(_) | Why::TimedOut(_) | Why::Body(_) => Retry::Unanswered,
+            Why::Request(_) | Why::NotOpamp(_) => Retry::Permanent,
+            Why::TooLargeForServer | Why::NotSent(_) => Retry::Failed,
         }
+    }
+}
+
+impl ExchangeFailure {
+    fn at(self, target: &Target) -> ExchangeError {
+        ExchangeError { url: target.shown(), why: self }
     }
 }
 
@@ -127,22 +155,22 @@ impl HttpLink {
     pub async fn exchange(&mut self, message: &AgentToServer) -> Result<ServerToAgent, ExchangeError> {
         let limits = self.target.limits;
         let bytes = body::encode(message, limits.send)
-            .map_err(|source| ExchangeError::NotSent { url: self.target.shown(), source })?;
+            .map_err(|error| ExchangeFailure::NotSent(error).at(&self.target))?;
         let request = self.request(bytes, message)?;
         let answered = timeout(self.within, self.answer(request)).await;
         let (head, bytes) = answered.unwrap_or_else(|_| {
             self.open = None;
-            Err(ExchangeError::TimedOut { url: self.target.shown(), seconds: self.within.as_secs() })
+            Err(ExchangeFailure::TimedOut(self.within.as_secs()).at(&self.target))
         })?;
         let text = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        body::decode(&bytes, text(CONTENT_ENCODING), limits.receive).map_err(|source| {
-            let url = self.target.shown();
-            match (source, text(CONTENT_TYPE)) {
+        body::decode(&bytes, text(CONTENT_ENCODING), limits.receive).map_err(|error| {
+            let why = match (error, text(CONTENT_TYPE)) {
                 (BodyError::Message(_), Some(other)) if other.starts_with("text/") => {
-                    ExchangeError::NotOpamp { url, content_type: other.chars().take(40).collect() }
+                    ExchangeFailure::NotOpamp(other.chars().take(40).collect())
                 }
-                (source, _) => ExchangeError::Body { url, source },
-            }
+                (error, _) => ExchangeFailure::Body(error),
+            };
+            why.at(&self.target)
         })
     }
 
@@ -182,7 +210,7 @@ impl HttpLink {
             *request.headers_mut() = headers;
             Ok(request)
         });
-        made.map_err(|source| ExchangeError::Request { url: self.target.shown(), source })
+        made.map_err(|error| ExchangeFailure::Request(error).at(&self.target))
     }
 
     fn headers(&self, headers: &mut HeaderMap, message: &AgentToServer) -> Result<(), ::http::Error> {
@@ -221,12 +249,13 @@ impl HttpLink {
         let answer = sent.map_err(|source| self.broke(source))?;
         let (head, body) = answer.into_parts();
         let judged = self.check_status(&head);
-        if !matches!(judged, Ok(()) | Err(ExchangeError::TooLargeForServer { .. })) {
-            return judged.map(|()| (head, Vec::new()));
+        if !matches!(judged, Ok(()) | Err(ExchangeFailure::TooLargeForServer)) {
+            return judged.map(|()| (head, Vec::new())).map_err(|why| why.at(&self.target));
         }
         let read = self.read(body).await;
         self.open = read.is_ok().then_some(sender);
-        judged.and(read).map(|bytes| (head, bytes))
+        judged.map_err(|why| why.at(&self.target))?;
+        read.map(|bytes| (head, bytes))
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ExchangeError> {
@@ -236,9 +265,9 @@ impl HttpLink {
                 None => dial::to_server(&self.target).await,
             }
         });
-        let stream: Box<dyn Io> = dialled.await.unwrap_or_else(|_| {
-            Err(DialError::TimedOut { url: self.target.shown(), seconds: DIAL_WITHIN.as_secs() })
-        })?;
+        let stream: Box<dyn Io> = dialled
+            .await
+            .unwrap_or_else(|_| Err(DialFailure::TimedOut(DIAL_WITHIN.as_secs()).at(&self.target)))?;
         let shaken = http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await;
         let (sender, connection) = shaken.map_err(|source| self.broke(source))?;
         // Ends with the sender. What goes wrong is told to it.
@@ -248,24 +277,21 @@ impl HttpLink {
         Ok(sender)
     }
 
-    fn check_status(&self, answer: &Parts) -> Result<(), ExchangeError> {
-        let (url, status) = (self.target.shown(), answer.status);
-        match (status, self.passes_on()) {
-            (StatusCode::OK, _) => Ok(()),
-            (StatusCode::PAYLOAD_TOO_LARGE, _) => Err(ExchangeError::TooLargeForServer { url }),
+    fn check_status(&self, answer: &Parts) -> Result<(), ExchangeFailure> {
+        let status = answer.status;
+        let why = match (status, self.passes_on()) {
+            (StatusCode::OK, _) => return Ok(()),
+            (StatusCode::PAYLOAD_TOO_LARGE, _) => return Err(ExchangeFailure::TooLargeForServer),
             (StatusCode::PROXY_AUTHENTICATION_REQUIRED, Some(proxy)) => {
-                let source = TunnelError::Credentials(status.as_u16()).into();
-                Err(DialError::Proxy { url, proxy: proxy.to_string(), source }.into())
+                DialFailure::by_proxy(proxy, TunnelError::Credentials(status.as_u16()).into())
             }
-            (StatusCode::UNAUTHORIZED, Some(proxy)) => {
-                let source = ProxyError::Unauthorized;
-                Err(DialError::Proxy { url, proxy: proxy.to_string(), source }.into())
-            }
+            (StatusCode::UNAUTHORIZED, Some(proxy)) => DialFailure::by_proxy(proxy, ProxyError::Unauthorized),
             _ => {
                 let after = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-                Err(DialError::of_status(url, status.as_u16(), after).into())
+                DialFailure::of_status(status.as_u16(), after)
             }
-        }
+        };
+        Err(ExchangeFailure::Dial(why))
     }
 
     /// Reads a body up to the limit; nothing of a longer one is used (C-LM-09, C-LM-10).
@@ -275,8 +301,7 @@ impl HttpLink {
         while let Some(frame) = body.frame().await {
             let Ok(chunk) = frame.map_err(|source| self.broke(source))?.into_data() else { continue };
             if bytes.len() + chunk.len() > limit {
-                let source = BodyError::TooLarge { limit };
-                return Err(ExchangeError::Body { url: self.target.shown(), source });
+                return Err(ExchangeFailure::Body(BodyError::TooLarge { limit }).at(&self.target));
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -284,18 +309,15 @@ impl HttpLink {
     }
 
     /// A server that wants another certificate of this client says so only here.
-    fn broke(&self, source: hyper::Error) -> ExchangeError {
-        let url = self.target.shown();
-        if !TlsFailure::is_in(&source) {
-            return ExchangeError::Broke { url, source };
+    fn broke(&self, error: hyper::Error) -> ExchangeError {
+        if !TlsFailure::is_in(&error) {
+            return ExchangeFailure::Broke(error).at(&self.target);
         }
-        let source = TlsFailure::of(source);
-        let error = match self.passes_on() {
-            Some(proxy) => {
-                DialError::Proxy { url, proxy: proxy.to_string(), source: ProxyError::Tls(source) }
-            }
-            None => DialError::Tls { url, source },
+        let failure = TlsFailure::of(error);
+        let why = match self.passes_on() {
+            Some(proxy) => DialFailure::by_proxy(proxy, ProxyError::Tls(failure)),
+            None => DialFailure::Tls(failure),
         };
-        error.into()
+        why.at(&self.target).into()
     }
 }

@@ -46,6 +46,8 @@
 //! Not here: what to report and what to do about an offer (`supervisor`), and what a server needs for many
 //! agents (`server::accept`).
 
+#![warn(missing_docs)]
+
 #[cfg(feature = "supervisor")]
 pub mod accept;
 #[cfg(feature = "supervisor")]
@@ -66,7 +68,7 @@ pub mod tls;
 pub mod ws;
 
 #[cfg(feature = "supervisor")]
-pub use error::{DialError, LinkEnd, ProxyError, parse_retry_after};
+pub use error::{DialError, DialFailure, LinkEnd, ProxyError, parse_retry_after};
 #[cfg(feature = "supervisor")]
 pub use frames::Patience;
 #[cfg(feature = "supervisor")]

@@ -11,7 +11,10 @@ use crate::{protocol::client::Link, wire::DEFAULT_MESSAGE_LIMIT};
 /// Largest messages of a connection, header and data counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// In bytes. A longer message is not read, and ends a WebSocket connection with code 1009. Over plain HTTP it
+    /// is also the limit of what a body inflates to.
     pub receive: usize,
+    /// In bytes. A longer message is not sent, and recorded (C-LM-06).
     pub send: usize,
 }
 
@@ -26,6 +29,7 @@ impl Default for Limits {
 pub struct Target {
     /// `ws`, `wss`, `http` or `https`.
     pub url: Url,
+    /// Of each request to the server; see [`Target::header`].
     pub headers: HeaderMap,
     /// Needed for `wss` and `https`, and toward a proxy that is spoken to inside TLS (C-CT-13).
     pub tls: Option<Tls>,
@@ -33,6 +37,7 @@ pub struct Target {
     pub server_name: Option<String>,
     /// What to go through on the way there.
     pub proxy: Option<Proxy>,
+    /// Of each message, both ways.
     pub limits: Limits,
 }
 
@@ -52,6 +57,7 @@ impl BadHeader {
 }
 
 impl Target {
+    /// Without headers, TLS settings and proxy, which are fields to be set.
     #[must_use]
     pub fn new(url: Url) -> Self {
         Self {

@@ -8,7 +8,7 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    DialError, LinkEnd, Patience, Target,
+    DialError, DialFailure, LinkEnd, Patience, Target,
     dial::{self, DIAL_WITHIN},
     frames::{self, Frames},
     tls::TlsFailure,
@@ -47,34 +47,32 @@ impl WsLink {
 /// Connects to the target's URL.
 pub async fn connect(target: &Target, uid: InstanceUid) -> Result<WsLink, DialError> {
     let dialled = timeout(DIAL_WITHIN, dial(target, uid)).await;
-    dialled
-        .unwrap_or_else(|_| Err(DialError::TimedOut { url: target.shown(), seconds: DIAL_WITHIN.as_secs() }))
+    dialled.unwrap_or_else(|_| Err(DialFailure::TimedOut(DIAL_WITHIN.as_secs()).at(target)))
 }
 
 async fn dial(target: &Target, uid: InstanceUid) -> Result<WsLink, DialError> {
     let stream = dial::to_server(target).await?;
-    let request = request(target, uid).map_err(|error| handshake(target, error))?;
+    let request = request(target, uid).map_err(|error| handshake(error).at(target))?;
     match client_async_with_config(request, stream, Some(frames::config(target.limits))).await {
         Ok((socket, _)) => Ok(WsLink(Frames::new(socket, target.limits))),
         Err(Error::Http(response)) => {
             let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
-            Err(DialError::of_status(target.shown(), response.status().as_u16(), retry_after))
+            Err(DialFailure::of_status(response.status().as_u16(), retry_after).at(target))
         }
-        Err(error) => Err(handshake(target, error)),
+        Err(error) => Err(handshake(error).at(target)),
     }
 }
 
 /// A server that wants another certificate of this client says so only here.
-fn handshake(target: &Target, error: Error) -> DialError {
-    let (url, source) = (target.shown(), Box::new(error));
-    match &*source {
-        error if TlsFailure::is_in(error) => DialError::Tls { url, source: TlsFailure::of(*source) },
+fn handshake(error: Error) -> DialFailure {
+    match error {
+        error if TlsFailure::is_in(&error) => DialFailure::Tls(TlsFailure::of(error)),
         // A server that stops, and a balancer without one, hang up in the middle.
-        Error::Io(_)
+        error @ (Error::Io(_)
         | Error::ConnectionClosed
         | Error::AlreadyClosed
-        | Error::Protocol(ProtocolError::HandshakeIncomplete) => DialError::Broke { url, source },
-        _ => DialError::Handshake { url, source },
+        | Error::Protocol(ProtocolError::HandshakeIncomplete)) => DialFailure::Broke(Box::new(error)),
+        error => DialFailure::Handshake(Box::new(error)),
     }
 }
 

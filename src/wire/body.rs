@@ -6,12 +6,19 @@ use prost::Message;
 /// Why a body is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
+    /// What came, or what it inflates to, or what was to be sent is longer than this many bytes. Over HTTP: 413.
     #[error("body of more than {limit} bytes")]
-    TooLarge { limit: usize },
+    TooLarge {
+        /// In bytes.
+        limit: usize,
+    },
+    /// The peer compressed in a way that is not spoken here; the first 40 characters of what it says. Over HTTP: 415.
     #[error("Content-Encoding {0:?} is not supported; send gzip or none")]
     Encoding(String),
+    /// Said to be gzip and is not, or is cut short.
     #[error("not a gzip body: {0}")]
     Gzip(std::io::Error),
+    /// The bytes are no protobuf message of this type.
     #[error("not an OpAMP message: {0}")]
     Message(#[from] prost::DecodeError),
 }

@@ -18,26 +18,31 @@ macro_rules! mask {
                 Self(bits & Self::DEFINED)
             }
 
+            /// The mask of these capabilities. An agent's machine adds `ReportsStatus` by itself (C-CP-02).
             #[must_use]
             pub fn of(bits: &[$bit]) -> Self {
                 Self(bits.iter().fold(0, |mask, bit| mask | *bit as u64))
             }
 
+            /// As the message field takes it.
             #[must_use]
             pub const fn bits(self) -> u64 {
                 self.0
             }
 
+            /// Whether the peer, or this end, has this capability.
             #[must_use]
             pub const fn has(self, bit: $bit) -> bool {
                 self.0 & bit as u64 != 0
             }
 
+            /// The same and this capability.
             #[must_use]
             pub const fn with(self, bit: $bit) -> Self {
                 Self(self.0 | bit as u64)
             }
 
+            /// The same but for this capability.
             #[must_use]
             pub const fn without(self, bit: $bit) -> Self {
                 Self(self.0 & !(bit as u64))

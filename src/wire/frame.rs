@@ -6,12 +6,21 @@ use prost::Message;
 /// Why a frame is malformed.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
+    /// No header can be read: an empty frame, or a varint that does not end (B-WS-04).
     #[error("the header is cut short or longer than a 64-bit varint")]
     Header,
+    /// The header has a value that a later version of OpAMP may give a meaning (B-WS-03).
     #[error("header value {0} is reserved; only 0 is defined")]
     Reserved(u64),
+    /// Header and data together are over the limit, on the way in or on the way out. A peer is told with code 1009.
     #[error("message of {size} bytes is over the limit of {limit}")]
-    TooLarge { size: usize, limit: usize },
+    TooLarge {
+        /// Of header and data, in bytes.
+        size: usize,
+        /// In bytes.
+        limit: usize,
+    },
+    /// The bytes behind the header are no protobuf message of this type.
     #[error("not an OpAMP message: {0}")]
     Message(#[from] prost::DecodeError),
 }

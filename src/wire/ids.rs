@@ -26,11 +26,13 @@ impl InstanceUid {
         Self(*uuid::Builder::from_unix_timestamp_millis(unix_millis, &random).into_uuid().as_bytes())
     }
 
+    /// From the 16 bytes of a UUID, of whichever version: agents choose theirs (C-ID-02).
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
+    /// As they travel in `instance_uid`, in network order.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0

@@ -23,6 +23,8 @@
 //! Every decoder takes a limit and gives an error, whatever the bytes; no error holds what the peer sent beyond a few
 //! characters. Unknown fields, bits and enum values are passed over (B-IO-02).
 
+#![warn(missing_docs)]
+
 pub mod attrs;
 pub mod body;
 mod caps;
@@ -33,12 +35,13 @@ pub use caps::{AgentCaps, ServerCaps};
 pub use ids::{InstanceUid, InvalidUid};
 
 /// The OpAMP messages. Maps are ordered, so equal content encodes to equal bytes.
-#[allow(unreachable_pub, missing_docs, clippy::all)]
+#[allow(unreachable_pub, clippy::all)]
 pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/opamp.proto.v1.rs"));
 }
 
-/// What is sent of OTLP.
+/// The messages of OTLP that the supervisor sends, for `telemetry`. No part of OpAMP: its own documents say what the
+/// fields mean.
 #[cfg(feature = "supervisor")]
 #[allow(unreachable_pub, missing_docs, clippy::all)]
 pub mod otlp {

@@ -11,7 +11,7 @@ use opamp::{
     transport::{
         Limits,
         client::{Notice, Update, spawn},
-        http::{ExchangeError, HttpLink},
+        http::{ExchangeError, ExchangeFailure, HttpLink},
     },
     wire::proto::{AgentDescription, AgentToServer, ComponentHealth},
 };
@@ -126,7 +126,7 @@ async fn c_lm_12_13_14_over_http_a_message_over_the_limit_is_recorded_and_not_re
     let report = ComponentHealth { status: "x".repeat(5000), ..Default::default() };
     let message = AgentToServer { instance_uid: UID.to_vec(), health: Some(report), ..Default::default() };
     let refused = HttpLink::new(&target).exchange(&message).await;
-    assert!(matches!(refused, Err(ExchangeError::NotSent { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(ExchangeError { why: ExchangeFailure::NotSent(_), .. })), "{refused:?}");
     let (handle, _notices) = spawn(machine(Link::Http), target, clock);
     handle.update(health(&"x".repeat(5000)));
     while !log.text().contains("a message to the server was dropped") {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use opamp::{
     protocol::backoff::Retry,
-    transport::{DialError, Target, ws},
+    transport::{DialError, DialFailure, Target, ws},
 };
 
 use crate::peer::{Request, UID, Ws, listen, soon, target};
@@ -56,10 +56,10 @@ async fn a_port_where_nobody_listens_and_a_name_that_is_not_there() {
     let (listener, port) = listen().await;
     drop(listener);
     let error = soon(ws::connect(&target("ws", port), UID)).await.unwrap_err();
-    assert!(matches!(error, DialError::Connect { .. }), "{error}");
+    assert!(matches!(error.why, DialFailure::Connect(_)), "{error}");
     let nowhere = Target::new("ws://nowhere.invalid/v1/opamp".parse().unwrap());
     let error = soon(ws::connect(&nowhere, UID)).await.unwrap_err();
-    assert!(matches!(error, DialError::Connect { .. }), "{error}");
+    assert!(matches!(error.why, DialFailure::Connect(_)), "{error}");
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn a_server_that_never_answers_has_a_deadline() {
     };
     let (error, _held) = tokio::join!(dialling, held);
     let error = error.unwrap_err();
-    assert!(matches!(error, DialError::TimedOut { .. }), "{error}");
+    assert!(matches!(error.why, DialFailure::TimedOut(_)), "{error}");
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn c_ht_09_b_tc_03_the_handshake_carries_the_uid_and_the_headers() {
         request.respond("401 Unauthorized", "", b"").await
     };
     let (dialled, _) = tokio::join!(ws::connect(&target, UID), serve);
-    assert!(matches!(dialled, Err(DialError::Unauthorized { .. })));
+    assert!(matches!(dialled, Err(DialError { why: DialFailure::Unauthorized, .. })));
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn tls_to_a_server_without_tls_says_so() {
     let (listener, port) = listen().await;
     let mut target = target("wss", port);
     let error = soon(ws::connect(&target, UID)).await.unwrap_err();
-    assert!(matches!(error, DialError::NoTls { .. }), "{error}");
+    assert!(matches!(error.why, DialFailure::NoTls), "{error}");
     let options = opamp::transport::tls::TlsOptions {
         verify: opamp::transport::tls::Verify::Skip,
         ..Default::default()
@@ -114,7 +114,7 @@ async fn tls_to_a_server_without_tls_says_so() {
         dialled = soon(ws::connect(&target, UID)) => dialled.unwrap_err(),
         () = plain => unreachable!("it serves forever"),
     };
-    assert!(matches!(error, DialError::Tls { .. }), "{error}");
+    assert!(matches!(error.why, DialFailure::Tls(_)), "{error}");
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn a_server_that_hangs_up_in_the_handshake_is_tried_again_soon() {
         };
         let (dialled, ()) = soon(async { tokio::join!(ws::connect(&target, UID), serve) }).await;
         let error = dialled.map(drop).unwrap_err();
-        assert!(matches!(error, DialError::Broke { .. }), "{error}");
+        assert!(matches!(error.why, DialFailure::Broke(_)), "{error}");
         assert_eq!(error.retry(), Retry::Failed, "{error}");
     }
 }

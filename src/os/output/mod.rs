@@ -1,6 +1,6 @@
 //! The Collector's stdout and stderr: drained always, whatever becomes of what it says (F-70).
 //!
-//! - [`pump`] reads both pipes with small buffers and never stops before their end
+//! - `pump` reads both pipes with small buffers and never stops before their end
 //! - [`Tail`] keeps the last 64 KiB for reports
 //! - [`RotatingFile`] keeps more on disk, within bounds
 //!

@@ -21,11 +21,12 @@
 //! `sequence_num` and asks for everything. What was sent and not answered before a connection broke counts
 //! as unsent.
 //!
-//! - `receive`: what a reply of the server means
+//! - `effects`: what the machine wants done and told; `receive`: what a reply of the server means
 //! - `pace`: heartbeats, polls, and an attempt before its time
 //! - `setters`: the parts of the agent's state; `asks`: custom messages, certificate requests, another uid
 
 mod asks;
+mod effects;
 mod pace;
 mod receive;
 mod setters;
@@ -36,18 +37,15 @@ use std::{collections::VecDeque, time::Duration};
 
 use asks::Asks;
 pub use asks::NoRequests;
+pub use effects::{Effect, Event};
 
 use super::{
     backoff::{Backoff, Retry},
-    custom,
     report::{Parts, Report},
 };
 use crate::wire::{
     AgentCaps, InstanceUid, ServerCaps,
-    proto::{
-        AgentCapabilities, AgentDisconnect, AgentRemoteConfig, AgentToServer, ConnectionSettingsOffers,
-        CustomCapabilities, CustomMessage, PackagesAvailable, ServerErrorResponse,
-    },
+    proto::{AgentCapabilities, AgentDisconnect, AgentToServer, CustomCapabilities},
 };
 
 /// The heartbeat and poll period unless told otherwise (C-HB-03, C-HT-03).
@@ -56,55 +54,24 @@ pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(30);
 /// The transport, as far as the rules differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
+    /// One connection that carries messages both ways, whenever either end has one.
     WebSocket,
+    /// The agent asks and the server answers: one request under way at a time (C-HT-05), and a poll when there is
+    /// nothing else to say (C-HT-02).
     Http,
 }
 
 /// What a client is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientOptions {
+    /// Chosen once and kept by whoever owns the agent; the server may replace it ([`Event::InstanceUid`]).
     pub instance_uid: InstanceUid,
+    /// What the agent does. Offers that belong to none of these are not handed on (C-CP-05).
     pub capabilities: AgentCaps,
+    /// The transport at hand. [`Client::redirect`] changes it.
     pub link: Link,
+    /// The period of heartbeats (with the capability `ReportsHeartbeat`) or polls, until the server sets another.
     pub heartbeat: Duration,
-}
-
-/// What the shell must do next.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Connect, then call [`Client::connected`] or [`Client::disconnected`].
-    Dial,
-    Send(Box<AgentToServer>),
-    /// End the connection in order. After a shutdown no call is needed any more; otherwise
-    /// [`Client::disconnected`] was already accounted for.
-    Close,
-    Event(Event),
-}
-
-/// What the server asked for; the owner of the agent acts on it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// The first reply of a connection came.
-    Synced,
-    RemoteConfig(AgentRemoteConfig),
-    Restart,
-    ConnectionSettings(Box<ConnectionSettingsOffers>),
-    Packages(PackagesAvailable),
-    /// The server chose another uid; it is in use from now on (C-ID-07) and must be persisted.
-    InstanceUid(InstanceUid),
-    /// What the server can do: with the first answer of each connection, and when that changes. It comes after
-    /// everything else that its message brought.
-    ServerCapabilities(ServerCaps),
-    CustomCapabilities(CustomCapabilities),
-    CustomMessage(CustomMessage),
-    /// The server refused the last message; it is not sent again (C-TH-09, C-TH-10).
-    Refused(ServerErrorResponse),
-    /// A custom message that this end wanted to send was not.
-    NotSent(custom::Refused),
-    /// A certificate was to be asked for, and this server takes no such requests.
-    NoRequests(NoRequests),
-    /// The message was not for this agent, or not acted on, for the reason given.
-    Ignored(&'static str),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -143,6 +110,8 @@ pub struct Client {
 }
 
 impl Client {
+    /// At rest: the first [`Client::handle_timeout`] asks for the first dial. The seed spreads the waits between
+    /// attempts ([`backoff`](crate::protocol::backoff)) and should be random.
     #[must_use]
     pub fn new(options: ClientOptions, seed: u64) -> Self {
         Self {
@@ -166,16 +135,19 @@ impl Client {
         }
     }
 
+    /// The uid in use, which the server may have changed.
     #[must_use]
     pub const fn instance_uid(&self) -> InstanceUid {
         self.uid
     }
 
+    /// Whether there is a connection to send on; over plain HTTP also before the first answer.
     #[must_use]
     pub const fn is_online(&self) -> bool {
         matches!(self.phase, Phase::Online { .. })
     }
 
+    /// Whether [`Client::shutdown`] is done. Nothing follows, and the shell may drop the machine.
     #[must_use]
     pub const fn is_stopped(&self) -> bool {
         matches!(self.phase, Phase::Stopped)
@@ -253,6 +225,8 @@ impl Client {
         }
     }
 
+    /// Called when [`Client::poll_timeout`] says so, and once at the start; too early or too often does no harm.
+    /// What is due then comes out of [`Client::poll_effect`].
     pub fn handle_timeout(&mut self, now: Duration) {
         match self.phase {
             Phase::Waiting { until } if now >= until => {

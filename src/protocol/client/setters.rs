@@ -22,13 +22,20 @@ macro_rules! setters {
 }
 
 setters! {
+    /// Who the agent is and where it runs. Set before the first dial: the first message must carry it (C-TC-02).
     set_description: description, Description, AgentDescription;
+    /// The health of the agent as a whole, with its components below it.
     set_health: health, Health, ComponentHealth;
+    /// The config that runs, secrets removed by the caller.
     set_effective_config: effective_config, EffectiveConfig, EffectiveConfig;
+    /// What became of the config that was offered last, by its hash.
     set_remote_config_status: remote_config_status, RemoteConfigStatus, RemoteConfigStatus;
+    /// All packages that the agent has or works on.
     set_package_statuses: package_statuses, PackageStatuses, PackageStatuses;
+    /// The whole list; one that is left out is taken back, with the messages of it that wait to be sent (B-CU-01).
     set_custom_capabilities: custom_capabilities, CustomCapabilities, CustomCapabilities;
     /// The whole map with its hash; the hash alone goes out until the server asks for the map (C-AC-04).
     set_available_components: available_components, AvailableComponents, AvailableComponents;
+    /// What became of the connection settings that were offered last, by their hash.
     set_connection_settings_status: connection_settings_status, ConnectionSettingsStatus, ConnectionSettingsStatus;
 }

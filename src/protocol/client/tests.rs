@@ -7,9 +7,10 @@ use super::*;
 use crate::{
     protocol::report::{Part, carried},
     wire::proto::{
-        AgentDescription, AgentIdentification, AvailableComponents, CommandType, ComponentDetails,
-        ComponentHealth, EffectiveConfig, RetryInfo, ServerCapabilities, ServerErrorResponseType,
-        ServerToAgent, ServerToAgentCommand, ServerToAgentFlags, server_error_response::Details,
+        AgentDescription, AgentIdentification, AgentRemoteConfig, AvailableComponents, CommandType,
+        ComponentDetails, ComponentHealth, EffectiveConfig, RetryInfo, ServerCapabilities,
+        ServerErrorResponse, ServerErrorResponseType, ServerToAgent, ServerToAgentCommand,
+        ServerToAgentFlags, server_error_response::Details,
     },
 };
 

@@ -32,16 +32,21 @@ use crate::wire::{
 /// Everything a server knows of one agent from what the agent said.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AgentView {
+    /// Whose view this is.
     pub instance_uid: InstanceUid,
     /// Of the last message that was processed; `None` for an agent never heard from, and while something that
     /// the agent said is known to be missing here. Kept with the rest, so a lost request for the full state
     /// is made again by the next session.
     pub sequence_num: Option<u64>,
+    /// As the agent said last; none while it was never heard from.
     pub capabilities: AgentCaps,
+    /// The latest of each part of its state.
     pub report: Report,
 }
 
 impl AgentView {
+    /// Of an agent that was never heard from: its first message is asked to be followed by the full state
+    /// (S-SQ-01), unless it is that already.
     #[must_use]
     pub fn new(instance_uid: InstanceUid) -> Self {
         Self {
@@ -76,6 +81,7 @@ pub struct Desired<'a> {
 
 /// Component maps that are stored once for all agents that share them.
 pub trait KnownComponents {
+    /// The components behind a hash that some agent reported, if they were ever told.
     fn by_hash(&self, hash: &[u8]) -> Option<BTreeMap<String, ComponentDetails>>;
 }
 
@@ -90,7 +96,10 @@ pub struct Received {
     pub disconnect: bool,
     /// The agent asks the server to choose its uid (C-ID-05).
     pub wants_uid: bool,
+    /// A message of a custom capability, for whoever advertised that capability (B-CU-05); it may be one that
+    /// nobody did.
     pub custom_message: Option<CustomMessage>,
+    /// The agent asks for a client certificate, with its CSR (C-CR-02).
     pub connection_settings_request: Option<ConnectionSettingsRequest>,
 }
 

@@ -54,7 +54,7 @@ const FLOOD_AWAY: Duration = Duration::from_secs(30);
 /// A server that is full will not have room in a moment.
 const FULL_LEAST: u64 = 30;
 
-/// Counts how many are connected; whoever is let in holds a [`Ticket`].
+/// Counts how many are connected; whoever is let in holds a `Ticket`.
 pub struct Load {
     limits: LoadLimits,
     connected: Arc<AtomicUsize>,

@@ -33,7 +33,7 @@ pub struct AgentRecord {
     pub report: Vec<u8>,
     pub effective_config: Option<Vec<u8>>,
     pub available_components: Option<Vec<u8>>,
-    /// [`Known`] as JSON.
+    /// `Known` as JSON.
     pub known: String,
 }
 

@@ -5,7 +5,7 @@
 //! decided by the directory (0700), the socket (0600) and the peer's uid, which must be root or the
 //! supervisor's own.
 //!
-//! - `serve`: the task at the supervisor's end; the driver hears of a request as an [`Asked`]
+//! - `serve`: the task at the supervisor's end; the driver hears of a request as an `Asked`
 //! - `ask`: the other end, without a runtime
 //! - `status`: what is known of supervisor, server, Collector and config
 //!

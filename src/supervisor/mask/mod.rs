@@ -1,7 +1,7 @@
 //! What people are shown of texts that may hold secrets: configs, output, messages.
 //!
 //! Two ways, used together: the values that `supervisor.yaml` is known to hold are replaced wherever they turn
-//! up, and in YAML every value under a key that sounds like a secret ([`yaml`]).
+//! up, and in YAML every value under a key that sounds like a secret (`yaml`).
 
 mod yaml;
 

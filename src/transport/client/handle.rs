@@ -27,13 +27,21 @@ use crate::{
 /// A new value of one part of the agent's state.
 #[derive(Debug, Clone)]
 pub enum Update {
+    /// As [`Client::set_description`](crate::protocol::client::Client::set_description), and so on.
     Description(AgentDescription),
+    /// The health of the agent and its components.
     Health(ComponentHealth),
+    /// What runs, secrets removed.
     EffectiveConfig(EffectiveConfig),
+    /// What became of the last config offered.
     RemoteConfigStatus(RemoteConfigStatus),
+    /// What is installed, and what is on its way.
     PackageStatuses(PackageStatuses),
+    /// The whole list; one that is left out is taken back.
     CustomCapabilities(CustomCapabilities),
+    /// The whole map with its hash; what of it goes out is the machine's to decide.
     AvailableComponents(AvailableComponents),
+    /// What became of the last connection settings offered.
     ConnectionSettingsStatus(ConnectionSettingsStatus),
 }
 
@@ -97,6 +105,8 @@ impl ClientHandle {
         self.shared.wake.notify_one();
     }
 
+    /// Sets the period of heartbeats or polls. Zero is none over WebSocket (C-HB-06), and no change over plain
+    /// HTTP (N2).
     pub fn set_heartbeat(&self, period: Duration) {
         self.shared.wishes().heartbeat = Some(period);
         self.shared.wake.notify_one();
@@ -108,8 +118,8 @@ impl ClientHandle {
         self.shared.wake.notify_one();
     }
 
-    /// Sends a custom message, or tells [`Event::NotSent`] why not. While as many as may wait do, it is refused
-    /// here.
+    /// Sends a custom message, or tells [`Event::NotSent`](crate::protocol::client::Event::NotSent) why not. While
+    /// as many as may wait do, it is refused here.
     pub fn send_custom(&self, message: CustomMessage) -> Result<(), custom::Refused> {
         let mut wishes = self.shared.wishes();
         if wishes.custom.len() >= QUEUE {
@@ -120,7 +130,8 @@ impl ClientHandle {
         Ok(())
     }
 
-    /// Asks for a client certificate with a CSR, or tells [`Event::NoRequests`].
+    /// Asks for a client certificate with a CSR, or tells
+    /// [`Event::NoRequests`](crate::protocol::client::Event::NoRequests).
     pub fn request_certificate(&self, csr_pem: String) {
         self.shared.wishes().csr_pem = Some(csr_pem);
         self.shared.wake.notify_one();

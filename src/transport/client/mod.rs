@@ -20,7 +20,7 @@ use handle::{Shared, elsewhere_wanted};
 
 use super::{
     DialError, LinkEnd, Patience, Target,
-    http::{ExchangeError, HttpLink},
+    http::{ExchangeError, ExchangeFailure, HttpLink},
     ws::{self, WsLink},
 };
 use crate::{
@@ -48,10 +48,12 @@ pub type Clock = fn() -> Duration;
 pub enum Notice {
     /// The connection stands; over plain HTTP: the first answer came.
     Connected,
+    /// There is no connection, or the one there was is gone. The task goes on by itself.
     Disconnected(Ended),
     /// Another server is gone to: whatever was told before is of the one before. The number is that of
     /// [`ClientHandle::redirect`].
     Redirected(u64),
+    /// Something that the server asked for or said.
     Event(Event),
 }
 
@@ -247,9 +249,12 @@ impl Shell {
                         self.tell(Notice::Connected).await;
                     }
                 }
-                Err(error @ (ExchangeError::NotSent { .. } | ExchangeError::TooLargeForServer { .. })) => {
-                    self.dropped(&error);
-                }
+                Err(
+                    error @ ExchangeError {
+                        why: ExchangeFailure::NotSent(_) | ExchangeFailure::TooLargeForServer,
+                        ..
+                    },
+                ) => self.dropped(&error),
                 Err(error) => self.lost(error.retry(), Ended::of_exchange(&error)).await,
             },
         }

@@ -32,14 +32,19 @@ pub struct Proxy {
 /// The text names no proxy. It is not repeated here, because it may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadProxy {
+    /// Nothing, or blanks.
     #[error("it is empty; write it as {EXAMPLE}")]
     Empty,
+    /// No URL, nor a host with a port.
     #[error("it cannot be read: {0}; write it as {EXAMPLE}")]
     Url(url::ParseError),
+    /// A URL of something that is no proxy, or is of a kind that is not spoken.
     #[error("scheme {0:?} is not spoken; there are http, https, socks5 and socks5h")]
     Scheme(String),
+    /// A URL without a host.
     #[error("it names no host; write it as {EXAMPLE}")]
     NoHost,
+    /// SOCKS5 has one byte for the length of each.
     #[error("a user name or password of more than 255 bytes cannot be sent to a SOCKS proxy")]
     LongCredentials,
 }
@@ -50,6 +55,7 @@ const EXAMPLE: &str =
 /// How a proxy is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaks {
+    /// HTTP: CONNECT, or requests that it passes on.
     Http,
     /// HTTP inside TLS.
     Https,
@@ -94,6 +100,7 @@ impl Proxy {
         Ok(())
     }
 
+    /// By the scheme of its URL.
     #[must_use]
     pub fn speaks(&self) -> Speaks {
         match self.url.scheme() {

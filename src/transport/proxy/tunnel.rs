@@ -14,26 +14,36 @@ const ANSWER_LIMIT: usize = 16 * 1024;
 /// The proxy gives no way to the server.
 #[derive(Debug, thiserror::Error)]
 pub enum TunnelError {
+    /// In the middle of asking.
     #[error("the connection to it broke: {0}")]
     Broken(#[from] io::Error),
+    /// 401 or 407, as given.
     #[error(
         "it asks for credentials, or does not take these ({0}); give them in its URL as http://user:password@…"
     )]
     Credentials(u16),
+    /// Another status that is no success.
     #[error("it refuses to connect there ({0}); does it allow CONNECT to that host and port?")]
     Refused(u16),
+    /// A status of 500 and above: the server is not there, or the proxy is not well.
     #[error("it cannot reach the server ({0})")]
     Unreachable(u16),
+    /// What answers is something else.
     #[error("its answer is none of an HTTP proxy; is its URL right?")]
     NoHttp,
+    /// What answers is something else.
     #[error("its answer is none of a SOCKS5 proxy; is its URL right?")]
     NoSocks,
+    /// Wrong ones.
     #[error("it does not take the user name and password of its URL")]
     SocksCredentials,
+    /// The URL has none.
     #[error("it asks for credentials; give them in its URL as socks5://user:password@…")]
     SocksWantsCredentials,
+    /// A reply code of RFC 1928, in words.
     #[error("it cannot connect there: {0}")]
     Socks(&'static str),
+    /// SOCKS5 has one byte for the length of a name.
     #[error("the server's name has more than 255 bytes")]
     LongName,
 }

@@ -10,7 +10,9 @@ use super::{Identity, TlsError};
 /// When a certificate is valid, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
+    /// The first second it is valid.
     pub from: i64,
+    /// The last second it is valid.
     pub until: i64,
 }
 

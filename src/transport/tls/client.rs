@@ -22,9 +22,13 @@ pub struct TlsOptions {
     pub ca_pem: Option<Vec<u8>>,
     /// Trust the system's roots too. Without `ca_pem` they are trusted anyway.
     pub system_roots: bool,
+    /// What to show to a server that asks for a certificate of the client.
     pub identity: Option<Identity>,
+    /// Whether to look at the server's certificate at all.
     pub verify: Verify,
+    /// The oldest version to offer.
     pub min_version: Version,
+    /// The newest version to offer; not older than the oldest.
     pub max_version: Version,
     /// The only ones to offer; empty for all that are good. See [`CipherSuite`] about TLS 1.3.
     pub cipher_suites: Vec<CipherSuite>,
@@ -35,6 +39,7 @@ pub struct TlsOptions {
 /// Whether the server must prove who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verify {
+    /// Somebody who is trusted must vouch for its certificate, or the certificate is listed itself.
     Yes,
     /// Only where the operator's own file says so.
     Skip,

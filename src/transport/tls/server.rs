@@ -13,9 +13,13 @@ use super::{Identity, TlsError, TlsOptions, Version, versions};
 /// How to be connected to.
 #[derive(Clone)]
 pub struct ServerTls {
+    /// What the server shows.
     pub identity: Identity,
+    /// Whom it lets in by certificate.
     pub clients: Clients,
+    /// The oldest version that is spoken.
     pub min_version: Version,
+    /// The newest version that is spoken; not older than the oldest.
     pub max_version: Version,
 }
 

@@ -69,7 +69,7 @@ impl Tls {
     }
 
     /// Whether the files hold other settings than those in use, and ones that can be used.
-    pub async fn has_changed(&self) -> bool {
+    pub(in crate::transport) async fn has_changed(&self) -> bool {
         match &self.0 {
             Source::Fixed(_) => false,
             Source::Files(files) => files.clone().look(false).await,
@@ -78,7 +78,7 @@ impl Tls {
 
     /// How often a standing connection wants [`Self::has_changed`] to be asked.
     #[must_use]
-    pub fn reload_interval(&self) -> Option<Duration> {
+    pub(in crate::transport) fn reload_interval(&self) -> Option<Duration> {
         match &self.0 {
             Source::Fixed(_) => None,
             Source::Files(files) => files.reload_interval,
@@ -87,7 +87,7 @@ impl Tls {
 
     /// Whether there is anything to read again.
     #[must_use]
-    pub const fn is_of_files(&self) -> bool {
+    pub(in crate::transport) const fn is_of_files(&self) -> bool {
         matches!(self.0, Source::Files(_))
     }
 }

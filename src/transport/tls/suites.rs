@@ -18,33 +18,42 @@ impl Eq for CipherSuite {}
 /// A group for the key exchange that can be used here; configurations of the Collector call it a curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Curve {
+    /// As Go calls it; the default.
     X25519,
+    /// `secp256r1` of the standards.
     P256,
+    /// `secp384r1` of the standards.
     P384,
 }
 
 /// A name that stands for nothing that can be used here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unsupported {
-    #[error("cipher suite {name:?} is not known; there are {there_are}")]
-    UnknownSuite { name: String, there_are: String },
-    #[error("cipher suite {name:?} is not spoken here; there are {there_are}")]
-    Suite { name: String, there_are: String },
-    #[error("curve {name:?} is not known; there are X25519, P256 and P384")]
-    UnknownCurve { name: String },
-    #[error("curve {name:?} is not spoken here; there are X25519, P256 and P384")]
-    Curve { name: String },
-    #[error("TLS version {name:?} is not known; write 1.2 or 1.3")]
-    UnknownVersion { name: String },
-    #[error("TLS {name} is not spoken here, it is broken; write 1.2 or 1.3")]
-    OldVersion { name: String },
+    /// A misspelled suite, most likely.
+    #[error("cipher suite {0:?} is not known; there are {there_are}", there_are = all_names())]
+    UnknownSuite(String),
+    /// A suite without forward secrecy or without authenticated encryption.
+    #[error("cipher suite {0:?} is not spoken here; there are {there_are}", there_are = all_names())]
+    Suite(String),
+    /// A misspelled curve, most likely.
+    #[error("curve {0:?} is not known; there are X25519, P256 and P384")]
+    UnknownCurve(String),
+    /// A curve that Go has and this library does not.
+    #[error("curve {0:?} is not spoken here; there are X25519, P256 and P384")]
+    Curve(String),
+    /// No version of TLS.
+    #[error("TLS version {0:?} is not known; write 1.2 or 1.3")]
+    UnknownVersion(String),
+    /// TLS 1.0 or 1.1.
+    #[error("TLS {0} is not spoken here, it is broken; write 1.2 or 1.3")]
+    OldVersion(String),
 }
 
 impl Unsupported {
     /// Whether others know the name: a list that has it was not misspelled.
     #[must_use]
     pub const fn is_known(&self) -> bool {
-        matches!(self, Self::Suite { .. } | Self::Curve { .. } | Self::OldVersion { .. })
+        matches!(self, Self::Suite(_) | Self::Curve(_) | Self::OldVersion(_))
     }
 }
 
@@ -61,14 +70,17 @@ impl FromStr for CipherSuite {
         if let Some(suite) = found {
             return Ok(Self(*suite));
         }
-        let there_are: Vec<_> = ring::ALL_CIPHER_SUITES.iter().map(|suite| suite_name(*suite)).collect();
-        let (name, there_are) = (name.to_owned(), there_are.join(", "));
+        let name = name.to_owned();
         if LEFT_OUT.iter().any(|part| upper.contains(part)) {
-            Err(Unsupported::Suite { name, there_are })
+            Err(Unsupported::Suite(name))
         } else {
-            Err(Unsupported::UnknownSuite { name, there_are })
+            Err(Unsupported::UnknownSuite(name))
         }
     }
+}
+
+fn all_names() -> String {
+    ring::ALL_CIPHER_SUITES.iter().map(|suite| suite_name(*suite)).collect::<Vec<_>>().join(", ")
 }
 
 /// As in the standards; the library writes the version into those of TLS 1.3.
@@ -103,8 +115,8 @@ impl FromStr for Curve {
             "X25519" => Ok(Self::X25519),
             "P256" => Ok(Self::P256),
             "P384" => Ok(Self::P384),
-            other if CURVES_LEFT_OUT.contains(&other) => Err(Unsupported::Curve { name: name.to_owned() }),
-            _ => Err(Unsupported::UnknownCurve { name: name.to_owned() }),
+            other if CURVES_LEFT_OUT.contains(&other) => Err(Unsupported::Curve(name.to_owned())),
+            _ => Err(Unsupported::UnknownCurve(name.to_owned())),
         }
     }
 }
@@ -133,8 +145,8 @@ impl FromStr for Version {
         match bare {
             "1.2" => Ok(Self::V1_2),
             "1.3" => Ok(Self::V1_3),
-            "1.0" | "1.1" => Err(Unsupported::OldVersion { name: bare.to_owned() }),
-            _ => Err(Unsupported::UnknownVersion { name: text.to_owned() }),
+            "1.0" | "1.1" => Err(Unsupported::OldVersion(bare.to_owned())),
+            _ => Err(Unsupported::UnknownVersion(text.to_owned())),
         }
     }
 }

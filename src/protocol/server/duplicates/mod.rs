@@ -29,9 +29,12 @@ pub enum Kind {
     Polls,
 }
 
+/// One of the two connections of a [`Contest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
+    /// The one that spoke first.
     Older,
+    /// The one whose first message began the contest.
     Newer,
 }
 
@@ -40,11 +43,14 @@ pub enum Side {
 pub enum Sign {
     /// The answer to the ping that was sent when the contest began.
     Pong,
+    /// It said something.
     Message {
+        /// Of that message: a low one on the older connection was sent before the newer one was there.
         sequence_num: u64,
     },
 }
 
+/// What a [`Contest`] comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The agent is on the newer connection, and the older one is dead.

@@ -11,6 +11,7 @@ const LATE: u64 = 8;
 /// What is seen of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
+    /// Of the message.
     pub sequence_num: u64,
     /// The same for the same address.
     pub peer: u64,
@@ -25,6 +26,7 @@ pub enum Stream {
     Only,
     /// There are two, and this is of the one that was there first.
     Older,
+    /// There are two, and this is of the one that came later.
     Newer,
 }
 
