@@ -140,6 +140,7 @@
 //! | `tests/nloop` | that it comes to rest whichever system call it was killed at, or refused |
 //! | `tests/server`, `tests/browser` | the server over real sockets; its page in Chromium |
 //! | `tests/cli` | the built `opampctl`, with a stub and with the real server |
+//! | `tests/fleet` | the three built programs together: a host that enrols, is let in, rotated and put out; a proxy by offer |
 //! | `tests/packaging` | that what is shipped around the programs fits them |
 //! | `tests/interop` | both ends against opamp-go; our server with the Collector project's supervisor, and with its `opamp` extension directly; haproxy between agents and our server |
 //! | `examples/tour` | the main job as a person does it: `examples/quickstart.sh --once` |

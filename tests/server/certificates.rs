@@ -96,6 +96,38 @@ async fn s_cr_02_s_ct_01_b_ct_01_s_cs_03_a_request_is_signed_and_the_certificate
 }
 
 #[tokio::test]
+async fn s_cs_03_a_rotated_secret_counts_beside_the_certificate_that_it_replaces() {
+    let server = Closed::new().await;
+    let (mut agent, own) = enrolled(&server, 1).await;
+    let agents = server.agents();
+    let (key, csr) = request(&agent.uid.to_string());
+    let reply = agents.socket(Some(&own)).await.unwrap().ask(&asking(hello(&mut agent), &csr)).await;
+    let by_certificate = agents.with(certified(offered(&reply).unwrap(), &key));
+    // The secret before stands in the header still: it is the certificate that counts.
+    let mut socket = by_certificate.socket(Some(&own)).await.unwrap();
+    socket.ask(&hello(&mut agent)).await;
+    assert_eq!(agents.socket(Some(&own)).await.err(), Some(401), "the certificate was used");
+
+    server.order("rotate", &server.identities().await[0]).await;
+    let new = credential(&socket.recv().await);
+    socket.ask(&agent.heartbeat()).await;
+    let kinds = || async {
+        let shown = server.identities().await[0]["status"]["credentials"].clone();
+        shown
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["type"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(kinds().await, ["Certificate", "Bearer"], "both count until the new one was used");
+    by_certificate.socket(Some(&new)).await.unwrap().ask(&agent.heartbeat()).await;
+    assert_eq!(kinds().await, ["Bearer"]);
+    assert_eq!(by_certificate.socket(None).await.err(), Some(401), "the certificate is gone");
+    assert!(by_certificate.socket(Some(&new)).await.is_ok() && agents.socket(Some(&new)).await.is_ok());
+}
+
+#[tokio::test]
 async fn s_cr_03_05_07_a_request_that_is_not_sound_is_answered_with_bad_request() {
     let server = Closed::new().await;
     let token = server.token(json!({"maxUses": 2})).await;

@@ -118,15 +118,21 @@ impl Gate {
         }
     }
 
-    /// A certificate that is good counts before what the header says, for a token may stand there from the beginning.
+    /// A certificate that is good counts before what the header says, for a token may stand there from the beginning;
+    /// a secret that its holder was offered since, by a rotation, is what is to be used from now on.
     fn prove(&self, request: &Request) -> Result<Proof, Denied> {
         let now = Timestamp::now();
         let certificate = request.extensions().get::<Encrypted>().and_then(|tls| tls.certificate.as_ref());
         let by_certificate = certificate.map(|der| self.by_certificate(der, now));
-        if let Some(proof @ (Ok(_) | Err(Denied::Revoked(_)))) = by_certificate {
-            return proof;
+        if let Some(Err(denied @ Denied::Revoked(_))) = by_certificate {
+            return Err(denied);
         }
         match (self.by_header(request.headers(), now), by_certificate) {
+            (Ok(secret), Some(Ok(certificate))) => {
+                let newer = self.hub.look(|fleet| fleet.register.is_newer(&secret, &certificate));
+                Ok(if newer { secret } else { certificate })
+            }
+            (_, Some(Ok(certificate))) => Ok(certificate),
             (Err(Denied::Nothing), Some(Err(denied))) => Err(denied),
             (proof, _) => proof,
         }

@@ -140,6 +140,21 @@ impl Register {
         Ok(Proof::Credential { identity: identity.to_owned(), id: id.to_owned() })
     }
 
+    /// Whether both are credentials of one identity, and this one was issued after the other.
+    #[must_use]
+    pub fn is_newer(&self, proof: &Proof, than: &Proof) -> bool {
+        let (Proof::Credential { identity, id }, Proof::Credential { identity: other, id: old }) =
+            (proof, than)
+        else {
+            return false;
+        };
+        let Some(holder) = self.identities().get(identity).filter(|_| identity == other) else {
+            return false;
+        };
+        let at = |id: &str| holder.credentials.iter().position(|credential| credential.id == id);
+        at(id) > at(old)
+    }
+
     /// Whether a connection that proved this may go on (S-CS-08).
     pub fn stands(&self, proof: &Proof) -> Result<(), Denied> {
         match proof {

@@ -175,6 +175,12 @@ impl Driver {
         wait
     }
 
+    /// Other terms hold: what was refused under those before may be granted now.
+    pub(super) const fn certificate_terms(&mut self) {
+        self.asking.refusals = 0;
+        self.asking.not_before = Duration::ZERO;
+    }
+
     /// One that was asked for is in use.
     pub(super) fn certificate_kept(&mut self) {
         let connection = &mut self.parts.state.connection;

@@ -167,9 +167,16 @@ impl Driver {
         }
         let again = again_in.map_or_else(String::new, |wait| format!(" in {} s", wait.as_secs().max(1)));
         if permanent {
+            let offered = self.parts.state.connection.valid.is_some();
+            let offered = if offered {
+                " (what is used was offered by the server; what stands in server, once changed, such as another \
+                 token in server.headers, takes its place)"
+            } else {
+                ""
+            };
             tracing::warn!(
-                "not connected to the server: {why}; tried again{again}, and at once when supervisor.yaml or a file of \
-                 server.tls changes"
+                "not connected to the server: {why}{offered}; tried again{again}, and at once when supervisor.yaml or \
+                 a file of server.tls changes"
             );
         } else {
             tracing::warn!("not connected to the server, trying again{again}: {why}");

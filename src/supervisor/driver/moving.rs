@@ -197,6 +197,7 @@ impl Driver {
         let server = self.server();
         self.parts.reloads.dials(&server);
         tracing::info!(endpoint = %server.endpoint, "the offered connection is the one from now on");
+        self.certificate_terms();
         self.certificate_kept();
         self.parts.journal.forget_copy();
         self.settings_ended(&hash, Class::OpAmp, Ok(()));
