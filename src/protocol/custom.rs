@@ -1,4 +1,70 @@
 //! Custom messages: which may be sent, by either end.
+//!
+//! A custom capability is a name that both ends advertise, and messages of types that whoever owns the name defines
+//! (B-CU-03). Each end tells the other its list; a message goes only where both lists have its capability:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use opamp::{
+//!     protocol::{
+//!         client::{Client, ClientOptions, DEFAULT_HEARTBEAT, Effect, Event, Link},
+//!         custom::{Refused, check_name},
+//!         server::{AgentView, Desired, Session},
+//!     },
+//!     wire::{
+//!         AgentCaps, InstanceUid, ServerCaps,
+//!         proto::{AgentDescription, CustomCapabilities, CustomMessage, ServerCapabilities},
+//!     },
+//! };
+//!
+//! const WEATHER: &str = "org.example.weather/v1";
+//! check_name(WEATHER)?;
+//! let message = |kind: &str| CustomMessage { capability: WEATHER.into(), r#type: kind.into(), data: vec![] };
+//!
+//! // The agent's end: the list is a part of its state like any other.
+//! let uid = InstanceUid::v7(1_700_000_000_000, [7; 10]);
+//! let options = ClientOptions {
+//!     instance_uid: uid,
+//!     capabilities: AgentCaps::default(),
+//!     link: Link::WebSocket,
+//!     heartbeat: DEFAULT_HEARTBEAT,
+//! };
+//! let mut agent = Client::new(options, 1);
+//! agent.set_description(AgentDescription::default());
+//! agent.set_custom_capabilities(CustomCapabilities { capabilities: vec![WEATHER.into()] });
+//! assert_eq!(agent.send_custom(message("question")), Err(Refused::NotTheirs(WEATHER.into())), "not yet");
+//!
+//! // The server's end: the list goes along with what else is wanted of the agent.
+//! let ours = [WEATHER.to_owned()];
+//! let desired = Desired { custom_capabilities: &ours, ..Desired::default() };
+//! let mut view = AgentView::new(uid);
+//! let mut session = Session::new(ServerCaps::of(&[ServerCapabilities::AcceptsStatus]));
+//!
+//! let now = Duration::ZERO;
+//! let mut heard_back = None;
+//! agent.handle_timeout(now);
+//! while let Some(effect) = agent.poll_effect(now) {
+//!     match effect {
+//!         Effect::Dial => agent.connected(now),
+//!         Effect::Send(said) => {
+//!             let heard = session.receive(&mut view, *said);
+//!             agent.received(session.reply(&mut view, &desired), now);
+//!             if heard.custom_message.is_some() {
+//!                 agent.received(session.custom(&view, &ours, message("answer"))?, now);
+//!             }
+//!         }
+//!         Effect::Event(Event::CustomCapabilities(_)) => agent.send_custom(message("question"))?,
+//!         Effect::Event(Event::CustomMessage(answer)) => heard_back = Some(answer),
+//!         Effect::Event(_) | Effect::Close => {}
+//!     }
+//! }
+//! assert_eq!(heard_back, Some(message("answer")));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A message is sent once at most: one that a broken connection took with it is gone, and who needs to know has the peer
+//! answer. `examples/custom_capability.rs` is the same over sockets.
 
 use crate::wire::proto::CustomMessage;
 

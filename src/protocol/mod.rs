@@ -9,7 +9,11 @@
 //! Time comes in as a [`Duration`](std::time::Duration) since any fixed start; randomness comes in as a
 //! seed. Sockets belong to `transport`, policy (which config, which agent) to `supervisor` and `server`.
 //!
-//! An agent and a server without a network between them:
+//! # Both ends
+//!
+//! A shell performs the [`Effect`](client::Effect)s of a [`Client`](client::Client) in order and tells it what came of
+//! them; a server folds each message into an [`AgentView`](server::AgentView) and answers by what is
+//! [`Desired`](server::Desired). An agent and a server without a network between them:
 //!
 //! ```
 //! use std::time::Duration;
@@ -58,6 +62,10 @@
 //! assert_eq!(offered.as_ref(), Some(&config));
 //! assert_eq!(client.poll_timeout(), None, "no heartbeat without its capability");
 //! ```
+//!
+//! [`custom`] goes on from here with messages of one's own. `transport` has the shells for sockets.
+//!
+//! # What holds for all of it
 //!
 //! The machines do not panic on anything that a peer sends, and keep no more than its last message of each kind; how
 //! long a message may be is for the shell to bound. `Client::poll_effect` is asked until it has nothing; a shell that

@@ -1,27 +1,59 @@
 //! Bytes ⇄ messages, and the small types both ends share. No I/O, no policy.
 //!
 //! - [`proto`]: the messages, generated from `proto/opamp/v1/opamp.proto`
-//! - `otlp`: those of telemetry, generated from `proto/otlp.proto`
 //! - [`frame`]: one WebSocket message = varint header + protobuf bytes
 //! - [`body`]: plain HTTP bodies, with limits before and after inflation
 //! - [`InstanceUid`], [`AgentCaps`], [`ServerCaps`], [`attrs`]
+//! - [`otlp`]: the messages of telemetry, generated from `proto/otlp.proto`
 //!
-//! Called by `protocol` (types), `transport` and `server` (codecs).
+//! Called by `protocol` (types), `transport` and `server` (codecs). Who speaks OpAMP over sockets of their own needs this
+//! room and [`protocol`](crate::protocol); `transport` brings sockets.
+//!
+//! # A message and its bytes
 //!
 //! ```
-//! use opamp::wire::{DEFAULT_MESSAGE_LIMIT, InstanceUid, frame, proto::AgentToServer};
+//! use opamp::wire::{
+//!     AgentCaps, DEFAULT_MESSAGE_LIMIT, InstanceUid, attrs, body, frame,
+//!     proto::{AgentCapabilities, AgentDescription, AgentToServer},
+//! };
 //!
+//! // Time and randomness come from the caller.
 //! let uid = InstanceUid::v7(1_700_000_000_000, [7; 10]);
-//! let message = AgentToServer { instance_uid: uid.to_vec(), sequence_num: 1, ..Default::default() };
+//! let capabilities = AgentCaps::of(&[AgentCapabilities::ReportsStatus, AgentCapabilities::ReportsHealth]);
+//! let message = AgentToServer {
+//!     instance_uid: uid.to_vec(),
+//!     sequence_num: 1,
+//!     capabilities: capabilities.bits(),
+//!     agent_description: Some(AgentDescription {
+//!         identifying_attributes: vec![attrs::string("service.name", "weather-station")],
+//!         ..Default::default()
+//!     }),
+//!     ..Default::default()
+//! };
+//!
+//! // Over WebSocket.
 //! let bytes = frame::encode(&message, DEFAULT_MESSAGE_LIMIT)?;
 //! assert_eq!(bytes[0], 0, "the header");
 //! assert_eq!(frame::decode::<AgentToServer>(&bytes, DEFAULT_MESSAGE_LIMIT)?, message);
-//! assert!(frame::decode::<AgentToServer>(&[1, 2, 3], DEFAULT_MESSAGE_LIMIT).is_err(), "a reserved header");
-//! # Ok::<(), frame::FrameError>(())
+//! let reserved = frame::decode::<AgentToServer>(&[1, 2, 3], DEFAULT_MESSAGE_LIMIT);
+//! assert!(matches!(reserved, Err(frame::FrameError::Reserved(1))));
+//!
+//! // Over plain HTTP, with `Content-Encoding: gzip`.
+//! let bytes = body::gzip(&body::encode(&message, DEFAULT_MESSAGE_LIMIT)?);
+//! assert_eq!(body::decode::<AgentToServer>(&bytes, Some("gzip"), DEFAULT_MESSAGE_LIMIT)?, message);
+//! let bomb = body::decode::<AgentToServer>(&body::gzip(&[0; 100_000]), Some("gzip"), 10_000);
+//! assert!(matches!(bomb, Err(body::BodyError::TooLarge { limit: 10_000 })));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Every decoder takes a limit and gives an error, whatever the bytes; no error holds what the peer sent beyond a few
-//! characters. Unknown fields, bits and enum values are passed over (B-IO-02).
+//! # What holds for all of it
+//!
+//! - A decoder takes a limit in bytes and gives an error, whatever the bytes; it does not panic. No error holds what the
+//!   peer sent beyond a few characters.
+//! - Unknown fields, bits and enum values are passed over (B-IO-02); undefined bits never leave ([`AgentCaps`], B-IO-03).
+//! - Enums travel as numbers: `CommandType::try_from(command.r#type)` tells a known one from an unknown one.
+//! - Maps are ordered, so equal messages encode to equal bytes and can be compared and hashed as such.
+//! - `[beta]` and `[development]` in the messages' docs is the protocol's own word on how settled a field is.
 
 #![warn(missing_docs)]
 
