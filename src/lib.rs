@@ -112,11 +112,11 @@
 //! | a reason to turn an agent away for now | `server/accept/load.rs`, its counter in `server/hub/metrics.rs` |
 //! | a rule about who is there | `server/fleet/presence.rs`; about two that use one uid, `protocol/server/duplicates` |
 //! | a way for agents to prove who they are | a `Proof` in `server/identity/rules.rs`, read off a request in `server/accept/admission.rs` |
-//! | a flag of the server | `Settings` in `server/config.rs`, `src/bin/opamp-server.rs` |
+//! | a flag of the server | `Settings` in `server/config/mod.rs`, what is made of it in `options.rs` beside it, `src/bin/opamp-server.rs` |
 //! | a command on the supervisor's host | the grammar in `supervisor/commands/args.rs`, a file of its own beside it, one arm in `mod.rs`, a row in `docs/supervisor.md` |
 //! | something that is asked of the running supervisor | a `Request` in `supervisor/control/mod.rs`, done in `supervisor/driver/requests.rs` |
 //! | something that `status` tells | `supervisor/control/status.rs`, filled in `supervisor/driver/requests.rs`, said in `supervisor/commands/human.rs` |
-//! | a command of `opampctl` | the grammar in `cli/args.rs`, a file of its own, one arm in `cli/mod.rs` |
+//! | a command of `opampctl` | the grammar in `cli/args/`, a file of its own, one arm in `cli/mod.rs` |
 //! | a way for a Collector to misbehave | `examples/fake_collector/switches.rs` |
 //! | a requirement that is not followed | its reason, a line in `docs/conformance-reasons.yaml` |
 //! | a dependency | optional in `Cargo.toml`, under the feature whose room needs it |

@@ -1,44 +1,44 @@
 //! From a configuration to a running driver: storage, lock, journal, what is left of an earlier life, what the
 //! binary is, the local endpoint, the connection to the server.
+//!
+//! - `earlier`: what an earlier life left; `local`: where the Collector connects to; `error`: why it cannot run
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+mod earlier;
+mod error;
+mod local;
 
-use prost::Message;
+use std::{fs, path::PathBuf};
+
+use earlier::{open_journal, sweep_orphan};
+pub use error::StartError;
+use local::listen;
 use tokio::sync::{mpsc::Receiver, watch};
 
 use super::{
     agent,
-    check::is_within,
-    compose::{ComposeError, require_local_files},
+    compose::require_local_files,
     config::{Notice, SupervisorConfig},
     connection::{self, over},
     control,
     driver::{Driver, Moving, Parts, Reloads, Telemetry, heartbeat},
     healthcheck::{self, HealthcheckError, Seen, Serving},
     host_key::host_key,
-    journal::{ConfigState, Journal, JournalError, Opened, State},
-    legacy::Legacy,
+    journal::{Journal, State},
     live::Live,
     local::Endpoint,
-    machine::{ConfigHash, Machine},
+    machine::Machine,
     own_telemetry::Store,
-    owned::{OwnedKey, refuse_owned},
-    record,
-    sandbox::{self, SandboxError},
+    owned::refuse_owned,
+    record, sandbox,
     setup::{self, LearnError, Outfit},
-    target::{self, TargetError},
+    target,
 };
 use crate::{
     collector::{binary::BinaryIdentity, bootstrap::Facts},
     os::{
         clock::{self, NoRandom},
-        fs::{FsError, ensure_private_dir, replace_file_contents},
-        lock::{Lock, LockError},
-        orphan::{Swept, sweep},
+        fs::ensure_private_dir,
+        lock::Lock,
         reaper,
         signals::Signals,
     },
@@ -47,59 +47,8 @@ use crate::{
         logs::LevelSwitch,
         otlp::{Exports, Instruments},
     },
-    transport::{
-        accept::Listener,
-        client::{self, ClientHandle},
-    },
-    wire::{InstanceUid, proto::AgentRemoteConfig},
+    transport::client::{self, ClientHandle},
 };
-
-/// What a Collector that outlived its supervisor gets: it was told to stop already when that one died.
-const ORPHAN_GRACE: Duration = Duration::from_secs(5);
-/// The supervisor cannot run.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error("storage.directory: {}{}", .0, .0.advice())]
-    Storage(#[source] FsError),
-    #[error(transparent)]
-    Locked(#[from] LockError),
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    #[error("agent.executable: {0}")]
-    Executable(#[source] FsError),
-    #[error(transparent)]
-    Sandbox(#[from] SandboxError),
-    #[error(transparent)]
-    OwnedKey(#[from] OwnedKey),
-    #[error(transparent)]
-    LocalFiles(#[from] ComposeError),
-    #[error(
-        "agent.opamp_server_port: cannot listen on 127.0.0.1:{port}: {source}; free the port, or set 0 to take a free one"
-    )]
-    LocalPort { port: u16, source: io::Error },
-    #[error(transparent)]
-    Healthcheck(#[from] HealthcheckError),
-    #[error(transparent)]
-    Target(#[from] TargetError),
-    #[error(transparent)]
-    NoRandom(#[from] NoRandom),
-    #[error("cannot listen for signals: {0}")]
-    Signals(#[source] io::Error),
-}
-
-impl StartError {
-    /// The exit code of the program (sysexits).
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Locked(LockError::Held { .. }) => 75,
-            Self::Storage(error) if error.is_of_settings() => 78,
-            Self::Executable(_) | Self::OwnedKey(_) | Self::LocalFiles(_) | Self::Sandbox(_) => 78,
-            Self::LocalPort { .. } | Self::Healthcheck(_) | Self::Target(_) => 78,
-            _ => 1,
-        }
-    }
-}
 
 /// What the program knows besides the configuration.
 #[derive(Debug)]
@@ -277,101 +226,6 @@ impl Start {
     }
 }
 
-/// Before this is on disk, nothing else is done with the state: a crash in between costs nothing.
-fn take_over_once(
-    legacy: Option<Legacy>,
-    journal: &mut Journal,
-    state: &mut State,
-) -> Result<(), JournalError> {
-    let lived = state.config != ConfigState::default();
-    match legacy {
-        Some(legacy) if !state.legacy_sought && !lived => legacy.take_over(journal, state),
-        _ => Ok(()),
-    }
-}
-
-/// Opens the journal; at the first start, what the established supervisor left is taken over.
-fn open_journal(storage: &Path, config: &SupervisorConfig) -> Result<(Journal, State), StartError> {
-    let legacy = Legacy::find(storage);
-    let fresh = match legacy.as_ref().and_then(|legacy| legacy.instance_uid) {
-        Some(uid) => uid,
-        None => identity(config)?,
-    };
-    let Opened { mut journal, mut state, notes } = Journal::open(storage, fresh)?;
-    for note in notes {
-        tracing::warn!("{note}");
-    }
-    for lost in record::forget_lost(&mut state, |hash| journal.configs.is_stored(hash)) {
-        tracing::warn!(config = %lost, "the body of this config is lost; the server is asked for it again");
-    }
-    take_over_once(legacy, &mut journal, &mut state)?;
-    forget_forbidden(&journal, &mut state, config);
-    Ok((journal, state))
-}
-
-/// Restrictions hold for what is stored as for what is offered. What is forgotten here the server offers again,
-/// and hears then what is wrong with it.
-fn forget_forbidden(journal: &Journal, state: &mut State, config: &SupervisorConfig) {
-    let Some(restrictions) = &config.restrictions else { return };
-    let within = |hash: &_| {
-        let offer = journal.configs.load(hash).ok().and_then(|body| AgentRemoteConfig::decode(&*body).ok());
-        offer.is_some_and(|offer| offer.config.is_none_or(|map| is_within(restrictions, &map)))
-    };
-    for hash in record::forget_lost(state, within) {
-        tracing::warn!(config = %hash, "this config is not within restrictions any more and is not run");
-    }
-}
-
-/// Who this is when nothing is stored: what the file says, else somebody new.
-fn identity(config: &SupervisorConfig) -> Result<InstanceUid, StartError> {
-    match config.agent.instance_id {
-        Some(given) => Ok(given),
-        None => Ok(InstanceUid::v7(clock::wall_millis(), clock::random()?)),
-    }
-}
-
-/// With a free port, the one of the start before if it is free, and the token of that start: what the Collector reads stays the same, so
-/// it starts even when the disk has no room for anything new (F-58).
-async fn listen(port: u16, storage: &Path) -> Result<Listener, StartError> {
-    let run = storage.join("run");
-    Ok(bind(port, &run).await?.requiring(&token(&run)?))
-}
-
-async fn bind(port: u16, run: &Path) -> Result<Listener, StartError> {
-    let failed = |source| StartError::LocalPort { port, source };
-    if port != 0 {
-        return Listener::bind(port).await.map_err(failed);
-    }
-    let path = run.join("local-port");
-    let before = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
-    if let Some(before) = before
-        && let Ok(listener) = Listener::bind(before).await
-    {
-        return Ok(listener);
-    }
-    let listener = Listener::bind(0).await.map_err(failed)?;
-    keep(&path, &listener.port().to_string());
-    Ok(listener)
-}
-
-/// What the Collector shows so that no other user of the host is taken for it.
-fn token(run: &Path) -> Result<String, NoRandom> {
-    let path = run.join("local-token");
-    let fits = |token: &String| token.len() == 32 && token.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if let Some(token) = fs::read_to_string(&path).ok().filter(fits) {
-        return Ok(token);
-    }
-    let token = ConfigHash(clock::random::<16>()?.to_vec()).to_string();
-    keep(&path, &token);
-    Ok(token)
-}
-
-fn keep(path: &Path, text: &str) {
-    if let Err(error) = replace_file_contents(path, text.as_bytes()) {
-        tracing::debug!(%error, "this is not kept for the next start");
-    }
-}
-
 fn seed() -> Result<u64, NoRandom> {
     clock::random().map(u64::from_le_bytes)
 }
@@ -385,16 +239,4 @@ fn storage(config: &SupervisorConfig) -> Result<PathBuf, StartError> {
         ensure_private_dir(&dir.path.join(room)).map_err(StartError::Storage)?;
     }
     Ok(dir.path)
-}
-
-/// Ends what a killed supervisor left behind, if it still is what was written down.
-async fn sweep_orphan(journal: &Journal) {
-    let Some(facts) = journal.recorded_process() else { return };
-    match sweep(&facts, ORPHAN_GRACE).await {
-        Ok(Swept::NotThere) => {}
-        Ok(swept) => {
-            tracing::warn!(pid = facts.pid, ?swept, "a Collector was left behind by an earlier supervisor")
-        }
-        Err(error) => tracing::warn!(pid = facts.pid, %error, "a Collector left behind could not be ended"),
-    }
 }

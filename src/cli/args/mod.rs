@@ -1,9 +1,17 @@
 //! The grammar of the command line, and no behaviour.
+//!
+//! - `enrolment`: who may be an agent; `messages`: what is said to one agent and answered by it
+
+mod enrolment;
+mod messages;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+
+pub(super) use enrolment::{Approve, CreateCommand, CreateToken, Deny, Revoke, Rotate};
+pub(super) use messages::{Discover, DiscoverFormat, Message, MessageFormat};
 
 use super::kind::Kind;
 use super::select::Selector;
@@ -81,74 +89,6 @@ pub(super) enum Command {
 pub(super) enum ConfigCommand {
     /// Give a Collector config to agents and wait until each says APPLIED or FAILED
     Push(Push),
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum CreateCommand {
-    /// A token that agents enrol with; its secret is printed once, to standard output
-    #[command(name = "enrollmenttoken", visible_alias = "et")]
-    EnrollmentToken(CreateToken),
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct CreateToken {
-    /// Its name; the identities of the agents begin with it
-    pub name: String,
-    /// How long it may be used, such as 90s, 30m or 24h
-    #[arg(long, default_value = "24h", value_parser = duration, value_name = "TIME")]
-    pub ttl: Duration,
-    /// How many agents may enrol with it
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_uses: u32,
-    /// A label for the agents that enrol with it (may be given more than once)
-    #[arg(long, value_name = "K=V")]
-    pub label: Vec<String>,
-    /// Agents that enrol wait until `opampctl approve identity NAME`
-    #[arg(long)]
-    pub manual_approval: bool,
-    #[command(flatten)]
-    pub namespace: Namespace,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Revoke {
-    /// identity (id)
-    pub kind: Kind,
-    /// Its name
-    pub name: String,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Rotate {
-    /// identity (id)
-    pub kind: Kind,
-    /// Its name
-    pub name: String,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Approve {
-    /// identity (id) or certificaterequest (csr)
-    pub kind: Kind,
-    /// Its name
-    pub name: String,
-    /// A certificate (PEM, with its chain) that another CA signed for the request; else the server signs
-    #[arg(long, value_name = "FILE")]
-    pub certificate: Option<PathBuf>,
-    /// That CA's certificate (PEM), for the agent
-    #[arg(long, value_name = "FILE", requires = "certificate")]
-    pub ca_certificate: Option<PathBuf>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Deny {
-    /// certificaterequest (csr)
-    pub kind: Kind,
-    /// Its name
-    pub name: String,
-    /// What the agent is told
-    #[arg(long)]
-    pub reason: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -271,62 +211,6 @@ pub(super) struct Restart {
     pub agent: Vec<String>,
     #[command(flatten)]
     pub targets: Targets,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Message {
-    /// The agent's instance uid
-    #[arg(value_name = "UID")]
-    pub agent: String,
-    /// A custom capability that both the server and the agent have, such as com.example.echo/v1
-    #[arg(long, value_name = "NAME")]
-    pub capability: String,
-    /// The message's type
-    #[arg(long = "type", value_name = "TYPE", default_value = "")]
-    pub kind: String,
-    /// Its data: a text, @FILE, or - for standard input
-    #[arg(long, value_name = "DATA", allow_hyphen_values = true)]
-    pub data: Option<String>,
-    /// How long to wait for answers of that capability, such as 10s; else there is no waiting
-    #[arg(long, value_parser = duration, value_name = "TIME")]
-    pub wait: Option<Duration>,
-    /// How many answers to wait for
-    #[arg(long, default_value_t = 1, value_name = "N", requires = "wait")]
-    pub replies: usize,
-    /// How to print answers
-    #[arg(short, long, value_enum, default_value = "text")]
-    pub output: MessageFormat,
-    #[command(flatten)]
-    pub namespace: Namespace,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum MessageFormat {
-    Text,
-    Json,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Discover {
-    /// The agent's instance uid
-    #[arg(value_name = "UID")]
-    pub agent: String,
-    /// How long to wait for its answer, at most 90s
-    #[arg(long, default_value = "20s", value_parser = duration, value_name = "TIME")]
-    pub wait: Duration,
-    /// How to print; config is a Collector config with the receivers that were found
-    #[arg(short, long, value_enum, default_value = "table")]
-    pub output: DiscoverFormat,
-    #[command(flatten)]
-    pub namespace: Namespace,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum DiscoverFormat {
-    Table,
-    Json,
-    Yaml,
-    Config,
 }
 
 #[derive(Debug, clap::Args)]
