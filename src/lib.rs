@@ -92,7 +92,7 @@
 //!
 //! | X | where |
 //! |---|---|
-//! | a key of `supervisor.yaml` | a row in `supervisor/config/keys.rs`, its words in `supervisor/config/schema/texts.rs`, a field in `model.rs`, a line in `decode/`, what a change of it needs in `supervisor/reload/changes.rs` (the compiler insists), a line in `tests/config/samples/every-key.yaml` (a test insists); then `UPDATE_SCHEMA=1 cargo test --test config schema` |
+//! | a key of `supervisor.yaml` | a row in `supervisor/config/keys.rs`, its words in `supervisor/config/schema/texts.rs`, a field in `model.rs`, a line in `decode/`, what a change of it needs in `supervisor/reload/changes.rs` (the compiler insists), a line in `tests/config/samples/every-key.yaml` and one in `packaging/supervisor.example.yaml` (tests insist); then `UPDATE_SCHEMA=1 cargo test --test config schema` |
 //! | something that can happen to the supervisor | `supervisor/driver/happenings.rs`; if it decides anything, an `Input` of [`supervisor::machine`] |
 //! | something the supervisor does | an `Effect` of [`supervisor::machine`], performed in `supervisor/driver/effects.rs` |
 //! | something that outlives the supervisor | `supervisor/journal/state.rs`; its meaning in `supervisor/record.rs` |
