@@ -70,6 +70,7 @@
 //! | invariant | kept by |
 //! |---|---|
 //! | Arrows point down; pure rooms name no clock, file, socket or randomness; `unsafe` in `os` only; a file has at most 400 lines | `tests/architecture.rs`, on the text of `src/` |
+//! | What `wire`, `protocol` and `transport` offer says what it is | `missing_docs` in their `mod.rs`; `tests/run.sh` has the documentation made without a warning |
 //! | The messages are those of OpAMP, no more and no fewer | `tests/wire`: compiled descriptors against the table |
 //! | Unchanged parts are not sent twice, a loss is noticed and repaired | [`protocol::client`], [`protocol::server`]: one machine for each end; `tests/protocol` simulates both |
 //! | One owner of each machine: the driver of [`supervisor::machine`], a task of each `Client`, the hub of the fleet | they are moved into their owner; others hold a handle with a bounded queue |
