@@ -94,14 +94,21 @@ func establishedIsManaged(t *testing.T, scheme, transport string) {
 // startEstablished runs the Collector project's supervisor with a Collector that it may configure and restart.
 func startEstablished(t *testing.T, dir, endpoint string) *exec.Cmd {
 	t.Helper()
+	return startEstablishedWith(t, dir, endpoint, "", "metrics: {level: none}")
+}
+
+// startEstablishedWith takes capabilities beyond the usual, and what the host says of the Collector's own telemetry; what
+// the server says of it comes after that.
+func startEstablishedWith(t *testing.T, dir, endpoint, capabilities, telemetry string) *exec.Cmd {
+	t.Helper()
 	base := filepath.Join(dir, "base.yaml")
 	config := filepath.Join(dir, "supervisor.yaml")
 	for path, text := range map[string]string{
-		base: "service: {telemetry: {metrics: {level: none}}}\n",
+		base: "service: {telemetry: {" + telemetry + "}}\n",
 		config: fmt.Sprintf("server: {endpoint: %q}\ncapabilities: {accepts_remote_config: true, reports_remote_config: true, "+
-			"accepts_restart_command: true, reports_available_components: true, accepts_opamp_connection_settings: true}\n"+
-			"agent: {executable: %q, config_files: [%q], bootstrap_timeout: 30s}\nstorage: {directory: %q}\n",
-			endpoint, executable(t, "OTELCOL"), base, filepath.Join(dir, "storage")),
+			"accepts_restart_command: true, reports_available_components: true, accepts_opamp_connection_settings: true%s}\n"+
+			"agent: {executable: %q, config_files: [%q, $OWN_TELEMETRY_CONFIG], bootstrap_timeout: 30s}\nstorage: {directory: %q}\n",
+			endpoint, capabilities, executable(t, "OTELCOL"), base, filepath.Join(dir, "storage")),
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
