@@ -174,7 +174,8 @@ func startBalancer(t *testing.T, server string) balancer {
 	return startBalancerWith(t, "http.cfg", "2s", server)
 }
 
-func startBalancerWith(t *testing.T, config, silence, server string) balancer {
+// startBalancerWith takes variables of the config beyond those that each has.
+func startBalancerWith(t *testing.T, config, silence, server string, more ...string) balancer {
 	t.Helper()
 	// A socket's path may have a hundred characters only.
 	dir, err := os.MkdirTemp("", "balancer")
@@ -183,8 +184,9 @@ func startBalancerWith(t *testing.T, config, silence, server string) balancer {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	b := balancer{address: freeAddress(t), stats: filepath.Join(dir, "stats")}
-	start(t, filepath.Join(dir, "log"), "env", "BALANCER_LISTEN="+b.address, "BALANCER_STATS="+b.stats,
-		"BALANCER_SILENCE="+silence, "BALANCER_SERVER="+server, "haproxy", "-db", "-f", filepath.Join("balancer", config))
+	words := append([]string{"BALANCER_LISTEN=" + b.address, "BALANCER_STATS=" + b.stats, "BALANCER_SILENCE=" + silence,
+		"BALANCER_SERVER=" + server}, more...)
+	start(t, filepath.Join(dir, "log"), "env", append(words, "haproxy", "-db", "-f", filepath.Join("balancer", config))...)
 	until(t, soon, "haproxy is there", func() error {
 		_, err := b.total()
 		return err

@@ -42,7 +42,7 @@ pub(super) async fn exchange(accept: &Accept, admission: &Admission, request: Re
     let source = guard::peer(&request);
     let headers = request.headers().clone();
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
-    let url = super::reached_at(accept.scheme("http", "https"), &headers, request.uri());
+    let url = super::reached_at(accept.scheme(&headers, "http", "https"), &headers, request.uri());
     let known = load::instance_uid(&headers).is_some_and(|uid| accept.hub.is_connected(uid));
     if !known {
         let who = load::who(&headers, load::peer(&request));

@@ -50,9 +50,18 @@ pub struct Accept {
 }
 
 impl Accept {
-    fn scheme(&self, plain: &'static str, secure: &'static str) -> &'static str {
-        if self.secure { secure } else { plain }
+    /// Of the URL that an agent dialled. TLS may have ended at a balancer that says so; who says it without one deceives
+    /// itself alone, and nobody is told of a way that is less encrypted than the one at hand.
+    fn scheme(&self, headers: &HeaderMap, plain: &'static str, secure: &'static str) -> &'static str {
+        if self.secure || ended_before(headers) { secure } else { plain }
     }
+}
+
+/// Whether TLS ended before this server. Of several balancers, the first is the one that the agent dialled.
+fn ended_before(headers: &HeaderMap) -> bool {
+    let given = headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok()).unwrap_or("");
+    let first = given.split(',').next().unwrap_or("").trim();
+    ["https", "wss"].iter().any(|secure| first.eq_ignore_ascii_case(secure))
 }
 
 pub fn router(accept: Accept) -> Router {
@@ -77,7 +86,7 @@ async fn opamp(State(accept): State<Accept>, request: Request) -> Response {
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(upgrade) => match accept.admitted(accept.load.connect(who, accept.hub.missing())) {
             Ok(ticket) => {
-                let url = reached_at(accept.scheme("ws", "wss"), &parts.headers, &parts.uri);
+                let url = reached_at(accept.scheme(&parts.headers, "ws", "wss"), &parts.headers, &parts.uri);
                 ws::upgrade(upgrade, accept, admission, url, ticket)
             }
             Err(busy) => busy.into_response(),
@@ -107,5 +116,27 @@ impl Accept {
             tracing::debug!(seconds = busy.seconds(), "an agent was asked to come back later");
         }
         admitted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s_cs_05_a_balancer_at_which_tls_ends_may_say_so() {
+        let says = |text: &str| {
+            HeaderMap::from_iter([("x-forwarded-proto".parse().unwrap(), text.parse().unwrap())])
+        };
+        for text in ["https", "HTTPS", "wss", "https, http", " https ,http"] {
+            assert!(ended_before(&says(text)), "{text}");
+        }
+        for text in ["http", "ws", "", "http, https", "httpsx"] {
+            assert!(!ended_before(&says(text)), "{text}");
+        }
+        assert!(!ended_before(&HeaderMap::new()));
+        let host = HeaderMap::from_iter([(header::HOST, "opamp.example.com".parse().unwrap())]);
+        let uri = Uri::from_static("/v1/opamp");
+        assert_eq!(reached_at("wss", &host, &uri).unwrap(), "wss://opamp.example.com/v1/opamp");
     }
 }
