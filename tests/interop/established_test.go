@@ -1,10 +1,12 @@
 package interop
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -114,5 +116,20 @@ func startEstablishedWith(t *testing.T, dir, endpoint, capabilities, telemetry s
 			t.Fatal(err)
 		}
 	}
-	return start(t, filepath.Join(dir, "supervisor.log"), executable(t, "ESTABLISHED_SUPERVISOR"), "--config", config)
+	bootstrap.Lock()
+	defer bootstrap.Unlock()
+	log := filepath.Join(dir, "supervisor.log")
+	supervisor := start(t, log, executable(t, "ESTABLISHED_SUPERVISOR"), "--config", config)
+	until(t, planned, "the Collector project's supervisor has asked its Collector what it is", func() error {
+		text, err := os.ReadFile(log)
+		if err == nil && !bytes.Contains(text, []byte("Supervisor starting")) {
+			err = fmt.Errorf("its log has %d bytes", len(text))
+		}
+		return err
+	})
+	return supervisor
 }
+
+// The Collector project's supervisor first asks its Collector what it is, by a config in which nothing of the host's
+// stands: for that time the Collector takes port 8888, so that only one may do so.
+var bootstrap sync.Mutex
