@@ -18,7 +18,7 @@
 //! - `discovery`: what the Collector could watch on this host, for a server that asks
 //! - [`export`]: the supervisor's own telemetry as something to send; `own_telemetry`: where Collector and supervisor
 //!   send theirs by the server's word
-//! - `connection`: connection settings that the server offers
+//! - [`connection`]: connection settings that the server offers
 //! - [`target`]: the server as something to dial; `passthrough`: the Collector's lines in the supervisor's log
 //!
 //! Not here: how bytes travel (`transport`), what a Collector is (`collector`), system calls (`os`).
@@ -29,7 +29,7 @@ pub mod check;
 pub mod commands;
 pub mod compose;
 pub mod config;
-mod connection;
+pub mod connection;
 pub mod control;
 mod discovery;
 mod driver;

@@ -27,6 +27,12 @@ use crate::{
 
 /// Larger than any settings for one connection.
 const MOST_BYTES: usize = 256 * 1024;
+/// Of a URL: it may be said in a reason.
+const LONGEST_URL: usize = 2048;
+/// More than any server has a use for.
+const MOST_HEADERS: usize = 64;
+/// Of other words that are quoted.
+const QUOTED: usize = 80;
 
 /// Headers that belong to the transport.
 const TRANSPORTS_OWN: [&str; 7] = [
@@ -40,7 +46,8 @@ const TRANSPORTS_OWN: [&str; 7] = [
 ];
 
 /// What an offer is laid over.
-pub(in crate::supervisor) struct Ground<'a> {
+#[derive(Debug)]
+pub struct Ground<'a> {
     pub file: &'a ServerConfig,
     /// Offered earlier, and in force.
     pub valid: Option<&'a Settings>,
@@ -54,9 +61,11 @@ pub(in crate::supervisor) struct Ground<'a> {
 
 /// An offer that is not tried.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::supervisor) enum Unfit {
+pub enum Unfit {
     #[error("the settings are larger than {MOST_BYTES} bytes")]
     TooLarge,
+    #[error("{0} has more than {LONGEST_URL} bytes")]
+    LongUrl(&'static str),
     #[error("destination_endpoint {0:?} is no ws, wss, http or https URL")]
     Endpoint(String),
     #[error(
@@ -84,6 +93,8 @@ pub(in crate::supervisor) enum Unfit {
     CipherSuites(String),
     #[error("proxy.url: {0}")]
     Proxy(#[from] BadProxy),
+    #[error("headers: there are {0}, and {MOST_HEADERS} is the most")]
+    Headers(usize),
     #[error("headers: {0:?} is no header that can be sent, or belongs to the transport")]
     Header(String),
     #[error("certificate.cert: {0}")]
@@ -108,7 +119,7 @@ pub(in crate::supervisor) enum Unfit {
 
 impl Ground<'_> {
     /// What would hold if the offer proved itself. What the offer leaves out stays as it is (C-CT-09, C-CT-12).
-    pub(in crate::supervisor) fn judge(
+    pub fn judge(
         &self,
         hash: &SettingsHash,
         over_file: String,
@@ -151,6 +162,9 @@ impl Ground<'_> {
 
     fn endpoint(&self, text: &str, now: &ServerConfig) -> Result<ServerEndpoint, Unfit> {
         // What cannot be read may hold a password: only its scheme is shown.
+        if text.len() > LONGEST_URL {
+            return Err(Unfit::LongUrl("destination_endpoint"));
+        }
         let scheme = || text.split(':').next().unwrap_or_default().chars().take(20).collect();
         let endpoint: ServerEndpoint = text.parse().map_err(|_| Unfit::Endpoint(scheme()))?;
         let secured = now.endpoint.is_secure() || self.file.endpoint.is_secure();
@@ -165,6 +179,9 @@ impl Ground<'_> {
             return Err(Unfit::SkipVerify);
         }
         for suite in &offered.cipher_suites {
+            if suite.len() > QUOTED {
+                return Err(Unfit::CipherSuites(format!("{:?}… is the name of none", quoted(suite))));
+            }
             let known: Result<CipherSuite, _> = suite.parse();
             known.map_err(|error| Unfit::CipherSuites(error.to_string()))?;
         }
@@ -200,8 +217,8 @@ impl Ground<'_> {
         match version(text) {
             _ if text.is_empty() => Ok(None),
             _ if old => Err(Unfit::LowVersion(field, text.to_owned(), name(floor))),
-            None => Err(Unfit::Version(field, text.chars().take(20).collect())),
-            Some(version) if version < floor => Err(Unfit::LowVersion(field, text.to_owned(), name(floor))),
+            None => Err(Unfit::Version(field, quoted(text))),
+            Some(version) if version < floor => Err(Unfit::LowVersion(field, quoted(text), name(floor))),
             Some(version) => Ok(Some(version)),
         }
     }
@@ -236,6 +253,10 @@ impl Ground<'_> {
     }
 }
 
+fn quoted(text: &str) -> String {
+    text.chars().take(QUOTED).collect()
+}
+
 const fn name(version: TlsVersion) -> &'static str {
     match version {
         TlsVersion::V1_2 => "1.2",
@@ -244,8 +265,11 @@ const fn name(version: TlsVersion) -> &'static str {
 }
 
 fn checked_headers(headers: &Headers) -> Result<Vec<StoredHeader>, Unfit> {
+    if headers.headers.len() > MOST_HEADERS {
+        return Err(Unfit::Headers(headers.headers.len()));
+    }
     let checked = headers.headers.iter().map(|header| {
-        let bad = || Unfit::Header(header.key.chars().take(80).collect());
+        let bad = || Unfit::Header(quoted(&header.key));
         let name = HeaderName::from_bytes(header.key.as_bytes()).map_err(|_| bad())?;
         let theirs = TRANSPORTS_OWN.contains(&name.as_str()) || name.as_str().starts_with("sec-websocket-");
         if theirs || HeaderValue::from_str(&header.value).is_err() {
@@ -258,6 +282,9 @@ fn checked_headers(headers: &Headers) -> Result<Vec<StoredHeader>, Unfit> {
 
 /// The whole of a proxy is replaced (C-CT-11).
 fn checked_proxy(offered: &ProxyConnectionSettings) -> Result<StoredProxy, Unfit> {
+    if offered.url.len() > LONGEST_URL {
+        return Err(Unfit::LongUrl("proxy.url"));
+    }
     Proxy::parse(&offered.url)?;
     let connect_headers = offered.connect_headers.as_ref().map(checked_headers).transpose()?;
     Ok(StoredProxy {

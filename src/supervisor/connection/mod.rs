@@ -16,8 +16,9 @@ mod start;
 mod status;
 
 pub(super) use csr::{Due, due, new_key, refusal, request};
-pub(super) use judge::Ground;
+pub use judge::{Ground, Unfit};
 pub(super) use machine::{Effect, Machine, Side};
-pub(super) use over::{certificate_ends, digest, over, own_key};
+pub use over::over;
+pub(super) use over::{certificate_ends, digest, own_key};
 pub(super) use start::{Beginning, begin, forget, outdated};
 pub(super) use status::{classes, is_settled, opened, to_wire};

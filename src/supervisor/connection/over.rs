@@ -13,7 +13,8 @@ use crate::supervisor::{
 use crate::transport::{Proxy, tls};
 
 /// The server that these settings and the file name together.
-pub(in crate::supervisor) fn over(file: &ServerConfig, settings: Option<&Settings>) -> ServerConfig {
+#[must_use]
+pub fn over(file: &ServerConfig, settings: Option<&Settings>) -> ServerConfig {
     let mut server = file.clone();
     let Some(settings) = settings else { return server };
     if let Some(endpoint) = &settings.endpoint {

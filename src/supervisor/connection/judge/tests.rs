@@ -266,3 +266,48 @@ fn another_server_in_the_file_is_noticed_and_the_same_one_is_not() {
         assert_ne!(first, digest(&file(other)), "{other}");
     }
 }
+
+#[test]
+fn c_se_01_what_is_longer_or_more_than_there_is_use_for_is_refused_in_few_words() {
+    let file = file("");
+    let long = "x".repeat(100_000);
+    let digit = |number: usize| char::from_digit((number % 36) as u32, 36).unwrap();
+    let many = |count: usize| {
+        let name = |number: usize| [digit(number / 1296), digit(number / 36), digit(number)].iter().collect();
+        let header = |number| Header { key: name(number), value: String::new() };
+        Some(Headers { headers: (0..count).map(header).collect() })
+    };
+    let names = many(33_000).unwrap();
+    assert!(names.encoded_len() < MOST_BYTES);
+    let proxy = |url: &str, connect_headers| OpAmpConnectionSettings {
+        proxy: Some(ProxyConnectionSettings { url: url.into(), connect_headers }),
+        ..Default::default()
+    };
+    let tls = |min: &str, suite: &str| {
+        with_tls(TlsConnectionSettings {
+            min_version: min.into(),
+            cipher_suites: vec![suite.into()],
+            ..Default::default()
+        })
+    };
+    let named = Headers { headers: vec![Header { key: format!("{long}:"), value: String::new() }] };
+    let refused = [
+        to(&format!("wss://one.example/{long}")),
+        to(&format!("{long}://one.example/")),
+        proxy(&format!("http://{long}:1"), None),
+        proxy(&format!("{long}://one.example:1"), None),
+        // As many names make the map of headers panic.
+        proxy("proxy:1", Some(names)),
+        OpAmpConnectionSettings { headers: many(65), ..Default::default() },
+        OpAmpConnectionSettings { headers: Some(named), ..Default::default() },
+        tls(&long, "TLS_AES_128_GCM_SHA256"),
+        tls("", &long),
+        tls("", &format!("TLS_AES_128_GCM_SHA256{}x", " ".repeat(200))),
+    ];
+    for offer in refused {
+        let why = judged(&file, None, &offer).unwrap_err().to_string();
+        assert!(why.len() < 1000, "{} bytes: {why}", why.len());
+    }
+    let most = OpAmpConnectionSettings { headers: many(64), ..Default::default() };
+    assert!(judged(&file, None, &most).is_ok());
+}
