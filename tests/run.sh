@@ -26,6 +26,7 @@ export TICK=30
 passed=0
 failed=0
 summary=()
+broken=()
 
 # Counts the tests that a log tells of: cargo's, Go's and node's own words.
 count() {
@@ -53,12 +54,19 @@ section() {
         summary+=("$(printf 'ok    %5d s  %-44s %4d passed' "$took" "$name" "$good")")
     else
         [ "$bad" -gt 0 ] || bad=1
-        tail -n 60 "$log"
+        broken+=("$log")
         summary+=("$(printf 'FAIL  %5d s  %-44s %4d passed, %d failed; see %s' "$took" "$name" "$good" "$bad" "$log")")
     fi
     passed=$((passed + good))
     failed=$((failed + bad))
     printf '%s\n' "${summary[-1]}"
+}
+
+# words LOG: the names of the tests that failed and what each said, or the end of a log that tells of no test
+words() {
+    grep -E "^test .* FAILED$|^ *--- FAIL|^error: [0-9]+ target" "$1" || true
+    awk '/^---- .* stdout ----$/ { shown = 1; n = 0 } /^failures:$/ { shown = 0 } shown && n++ < 60' "$1"
+    grep -qE "^---- .* stdout ----$" "$1" || tail -n 80 "$1"
 }
 
 # sabotaged HOW: the tour must notice it, say so and fail
@@ -191,5 +199,10 @@ section "conformance" conformance
 
 printf '\n== summary, %d s\n' "$SECONDS"
 printf '%s\n' "${summary[@]}"
+# What failed is said last, where a log that is cut somewhere still has it.
+for log in ${broken[@]+"${broken[@]}"}; do
+    printf '\n== failed: %s\n' "$log"
+    words "$log"
+done
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" = 0 ]
