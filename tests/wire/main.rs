@@ -5,6 +5,7 @@ mod attrs;
 #[cfg(any(feature = "supervisor", feature = "server"))]
 mod compat;
 mod descriptors;
+mod limits;
 mod table;
 
 use std::collections::BTreeMap;
