@@ -55,12 +55,12 @@ async fn a_required_local_file_that_vanished_puts_an_offer_off_and_touches_nothi
     let host = host.agent(&format!("config_files: [\"{}\"]\nrequire_config_files: true", local.display()));
     let supervisor = host.start();
     server.until("the agent is healthy", |known| known.healthy()).await;
-    let (collector, events) = (host.collector_pid(), host.events().len());
+    let (collector, events) = (host.collector_pid(), host.deeds());
     fs::remove_file(&local).unwrap();
     let offer = config("p.yaml", REMOTE);
     let status = server.push(&offer).await;
     assert_eq!(status.status, RemoteConfigStatuses::Failed as i32, "{status:?}");
     assert!(status.error_message.contains("local.yaml"), "{}", status.error_message);
-    assert_eq!((host.collector_pid(), host.events().len()), (collector, events), "nothing was touched");
+    assert_eq!((host.collector_pid(), host.deeds()), (collector, events), "nothing was touched");
     assert!(supervisor.stop().await.success());
 }

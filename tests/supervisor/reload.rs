@@ -74,13 +74,13 @@ async fn another_server_is_dialled_and_the_collector_is_not_touched() {
     let host = Host::new(&server.endpoint, &fake_collector()).fake("");
     let supervisor = host.start();
     let before = server.until("the agent is healthy", |known| known.healthy()).await;
-    let (collector, events) = (host.collector_pid(), host.events().len());
+    let (collector, events) = (host.collector_pid(), host.deeds());
     reload(&host, &supervisor, &host.yaml().replace(&server.endpoint, &other.endpoint)).await;
     let after = other.until("it is there", |known| known.healthy()).await;
     server.until("goodbye to the other one", |known| known.goodbyes == 1).await;
     assert_eq!(before.view.unwrap().instance_uid, after.view.as_ref().unwrap().instance_uid);
     assert!(after.view.unwrap().report.effective_config.is_some(), "it is told everything");
-    assert_eq!((host.collector_pid(), host.events().len()), (collector, events));
+    assert_eq!((host.collector_pid(), host.deeds()), (collector, events));
     // A header is another way to the same server.
     let header = host.yaml().replace(&server.endpoint, &other.endpoint);
     let header = header.replace("server: {", "server: {headers: {X-Tenant: t0p}, ");
@@ -111,7 +111,7 @@ async fn a_wrong_file_is_refused_with_its_places_and_all_runs_on() {
     let host = Host::new(&server.endpoint, &fake_collector()).fake("");
     let supervisor = host.start();
     server.until("the agent is healthy", |known| known.healthy()).await;
-    let (collector, events) = (host.collector_pid(), host.events().len());
+    let (collector, events) = (host.collector_pid(), host.deeds());
     let lines = host.yaml().lines().count();
     for (text, place) in [
         (format!("{}agnet: {{}}\n", host.yaml()), format!("supervisor.yaml:{}:1: ", lines + 1)),
@@ -127,7 +127,7 @@ async fn a_wrong_file_is_refused_with_its_places_and_all_runs_on() {
     }
     fs::write(file(&host), host.yaml()).unwrap();
     server.until("once mended it is forgotten", |known| remark(known).is_empty()).await;
-    assert_eq!((host.collector_pid(), host.events().len()), (collector, events), "{:?}", host.events());
+    assert_eq!((host.collector_pid(), host.deeds()), (collector, events), "{:?}", host.events());
     let connections = server.until("one connection", |known| known.connected).await.connections;
     assert_eq!(connections, 1);
     assert!(supervisor.stop().await.success());
@@ -163,7 +163,7 @@ async fn the_log_level_changes_live_and_what_needs_a_start_is_named_and_kept() {
     let host = Host::new(&server.endpoint, &fake_collector()).fake("");
     let supervisor = host.start();
     server.until("the agent is healthy", |known| known.healthy()).await;
-    let (collector, events) = (host.collector_pid(), host.events().len());
+    let (collector, events) = (host.collector_pid(), host.deeds());
     assert!(!host.log().contains("DEBUG"));
     let text = host.yaml().replace("logs: {", "logs: {level: debug, ").replace("/state", "/elsewhere")
         + "  opamp_server_port: 1\n  instance_id: 00000000-0000-7000-8000-000000000000\n";
@@ -177,7 +177,7 @@ async fn the_log_level_changes_live_and_what_needs_a_start_is_named_and_kept() {
     logged(&host, before, &["DEBUG"]).await;
     // That it died may be told after another one runs.
     let back =
-        |known: &Known| known.healthy() && host.runs_another(collector) && host.events().len() > events;
+        |known: &Known| known.healthy() && host.runs_another(collector) && host.deeds() > events;
     server.until("it is back", back).await;
     assert!(supervisor.stop().await.success());
 }

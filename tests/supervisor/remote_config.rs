@@ -39,14 +39,14 @@ async fn f_73_a_component_that_this_collector_lacks_is_refused_with_its_place() 
     let supervisor = host.start();
     server.until("the agent is healthy", |known| known.healthy()).await;
     let collector = host.collector_pid();
-    let starts = host.events().len();
+    let starts = host.deeds();
     let status = server.push(&config("p.yaml", "receivers: {otlp: {}}\nexporters:\n  kafka: {}\n")).await;
     assert!(is(&status, RemoteConfigStatuses::Failed), "{status:?}");
     for part in ["p.yaml:3:3", "kafka", "debug"] {
         assert!(status.error_message.contains(part), "{part} in {}", status.error_message);
     }
     assert_eq!(host.collector_pid(), collector);
-    assert_eq!(host.events().len(), starts, "nothing was started, reloaded or stopped");
+    assert_eq!(host.deeds(), starts, "nothing was started, reloaded or stopped");
     assert!(supervisor.stop().await.success());
 }
 

@@ -22,8 +22,9 @@ use tokio::{
 pub(crate) use gate::{Ca, Gate, Rule, der};
 pub(crate) use server::{Known, Server, config, sent};
 
-/// Longer than anything here takes; a wait that reaches it has failed.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
+/// Longer than anything here takes, the minute between two starts of a crashing Collector among it; a wait that reaches it
+/// has failed.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(100);
 
 /// The fake Collector, which `cargo test` builds.
 pub(crate) fn fake_collector() -> PathBuf {
@@ -147,6 +148,12 @@ impl Host {
     pub(crate) fn events(&self) -> Vec<String> {
         let text = fs::read_to_string(self.dir.path().join("events")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
+    }
+
+    /// How often something was done to the Collector's process or to a run of its binary. What it hears over OpAMP is
+    /// left out: that comes when it comes, also after it was reported healthy.
+    pub(crate) fn deeds(&self) -> usize {
+        self.events().iter().filter(|event| !event.contains(" custom ")).count()
     }
 
     /// The process that the supervisor wrote down, or is about to: a Collector may speak before.
