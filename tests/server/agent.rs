@@ -35,9 +35,9 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn new(last: u8) -> Self {
+    pub(crate) fn new(last: u16) -> Self {
         let mut bytes = *InstanceUid::v7(1_700_000_000_000, [0; 10]).as_bytes();
-        bytes[15] = last;
+        bytes[14..].copy_from_slice(&last.to_be_bytes());
         Self { uid: InstanceUid::from_bytes(bytes), sequence_num: 0 }
     }
 

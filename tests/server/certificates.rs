@@ -46,7 +46,7 @@ fn refused(reply: &ServerToAgent) -> String {
 }
 
 /// An agent that enrolled, with its bearer credential.
-async fn enrolled(server: &Closed, last: u8) -> (Identity, String) {
+async fn enrolled(server: &Closed, last: u16) -> (Identity, String) {
     let token = server.token(json!({"maxUses": 9})).await;
     let mut agent = Identity::new(last);
     let reply = server.post(&server.agents(), Some(&token), &hello(&mut agent)).await.unwrap();

@@ -18,7 +18,7 @@ use crate::{
 
 const GROUPS: &str = "/api/v1/namespaces/default/agentgroups";
 const CONFIGS: &str = "/api/v1/namespaces/default/agentremoteconfigs";
-const AGENTS: usize = 200;
+const AGENTS: u16 = 1000;
 
 fn group() -> Value {
     let config = json!({"agentRemoteConfigRef": "fleet"});
@@ -53,7 +53,7 @@ async fn f_98_killed_in_the_middle_of_a_push_the_server_comes_back_with_it_and_a
     assert_eq!(rest(server.api, &token, "POST", GROUPS, Some(group())).await.status, 201);
     let mut agents = Vec::new();
     for number in 0..AGENTS {
-        let mut agent = Identity::new(u8::try_from(number).unwrap());
+        let mut agent = Identity::new(number);
         let mut socket = Socket::connect(server.opamp).await;
         let (hash, value) = offered(&socket.ask(&agent.full_report()).await).expect("the first config");
         assert_eq!(value, "n: 1");
@@ -64,7 +64,7 @@ async fn f_98_killed_in_the_middle_of_a_push_the_server_comes_back_with_it_and_a
     // Acknowledged, and on its way to everybody, when the server is killed; a few have applied it.
     let path = format!("{CONFIGS}/fleet");
     assert_eq!(rest(server.api, &token, "PUT", &path, Some(config("n: 2"))).await.status, 200);
-    for (agent, socket) in agents.iter_mut().take(AGENTS / 10) {
+    for (agent, socket) in agents.iter_mut().take(usize::from(AGENTS / 10)) {
         let (hash, value) = offered(&socket.recv().await).expect("the second config");
         assert_eq!(value, "n: 2");
         socket.send(&agent.config_status(&hash, RemoteConfigStatuses::Applied, "")).await;
@@ -91,7 +91,7 @@ async fn f_98_killed_in_the_middle_of_a_push_the_server_comes_back_with_it_and_a
     let all =
         rest(server.api, &token, "GET", "/api/v1/namespaces/default/agents?limit=1000", None).await.json();
     let items = all["items"].as_array().unwrap();
-    assert_eq!(items.len(), AGENTS);
+    assert_eq!(items.len(), usize::from(AGENTS));
     for agent in items {
         assert_eq!(
             (&agent["status"]["configState"], &agent["status"]["connected"]),

@@ -176,8 +176,7 @@ async fn the_log_level_changes_live_and_what_needs_a_start_is_named_and_kept() {
     kill(collector, nix::libc::SIGKILL);
     logged(&host, before, &["DEBUG"]).await;
     // That it died may be told after another one runs.
-    let back =
-        |known: &Known| known.healthy() && host.runs_another(collector) && host.deeds() > events;
+    let back = |known: &Known| known.healthy() && host.runs_another(collector) && host.deeds() > events;
     server.until("it is back", back).await;
     assert!(supervisor.stop().await.success());
 }
