@@ -15,6 +15,7 @@
 //! | [`cli`] | `opampctl`: a client of the REST API | hold rules about agents or configs |
 //! | [`transport`] | sockets around [`protocol`]'s machines: WebSocket, plain HTTP, TLS, both ways | know what is said |
 //! | [`collector`] | what is known of otelcol: components, `validate`, lint with line and column, probe | keep one running |
+//! | [`package`] | artefacts: what was signed, whether it fits what was offered, unpacking | know when one is taken, fetch one |
 //! | [`telemetry`] | the logs of supervisor and server; the supervisor's logs, numbers and spans over OTLP | know what is said |
 //! | [`protocol`] | OpAMP's rules as machines without I/O, for both ends | read a clock, open a socket |
 //! | [`os`] | every system call of the supervisor: processes, signals, files, lock, host facts | have policy |
@@ -31,7 +32,7 @@
 //!                           supervisor            server            cli
 //!                               └─────────┬─────────┴────────────────┘
 //!                                         ▼
-//!                        transport   collector   telemetry
+//!                 transport   collector   package   telemetry
 //!                               └─────────┬─────────┘
 //!                                         ▼
 //!                              protocol       os
@@ -164,6 +165,8 @@ pub mod cli;
 pub mod collector;
 #[cfg(feature = "supervisor")]
 pub mod os;
+#[cfg(any(feature = "supervisor", feature = "server", feature = "cli"))]
+pub mod package;
 pub mod protocol;
 #[cfg(feature = "server")]
 pub mod server;

@@ -3,6 +3,7 @@
 pub(super) mod identity;
 mod settings;
 
+use data_encoding::HEXLOWER;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -30,10 +31,6 @@ pub(super) enum Detail {
     Full,
     /// Without the effective config, the components and the health of each component.
     Summary,
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn rfc3339(time: Timestamp) -> String {
@@ -81,7 +78,7 @@ fn status(agent: &Agent, detail: Detail) -> Value {
         "componentHealth": report.health.as_ref().map_or_else(|| json!({"healthy": false}), |h| health(h, detail)),
         "remoteConfigStatus": config_status(report.remote_config_status.as_ref()),
         "configState": agent.config_state(),
-        "desiredConfigHash": agent.desired.as_ref().map_or_else(String::new, |wanted| hex(&wanted.config_hash)),
+        "desiredConfigHash": agent.desired.as_ref().map_or_else(String::new, |wanted| HEXLOWER.encode(&wanted.config_hash)),
         "conditions": conditions(agent),
         "connected": agent.connected.is_some(),
         "presence": agent.presence,
@@ -97,7 +94,7 @@ fn status(agent: &Agent, detail: Detail) -> Value {
     }
     let components = report.available_components.as_ref();
     if let Some(components) = components {
-        status["availableComponents"] = json!({"hash": hex(&components.hash)});
+        status["availableComponents"] = json!({"hash": HEXLOWER.encode(&components.hash)});
     }
     if detail == Detail::Summary {
         return status;
@@ -117,7 +114,7 @@ fn status(agent: &Agent, detail: Detail) -> Value {
             packages.packages.iter().map(|(name, package)| (name, json!({"name": package.name}))).collect();
         status["packageStatuses"] = json!({
             "packages": entries,
-            "serverProvidedAllPackagesHash": hex(&packages.server_provided_all_packages_hash),
+            "serverProvidedAllPackagesHash": HEXLOWER.encode(&packages.server_provided_all_packages_hash),
             "errorMessage": packages.error_message,
         });
     }
@@ -146,7 +143,7 @@ fn config_status(status: Option<&RemoteConfigStatus>) -> Value {
     };
     json!({
         "status": word,
-        "lastRemoteConfigHash": status.map_or_else(String::new, |status| hex(&status.last_remote_config_hash)),
+        "lastRemoteConfigHash": status.map_or_else(String::new, |status| HEXLOWER.encode(&status.last_remote_config_hash)),
         "errorMessage": status.map_or("", |status| &status.error_message),
     })
 }

@@ -1,5 +1,6 @@
 //! What a proof allows, and what follows from a message that came with it.
 
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 
 use super::{
@@ -7,7 +8,7 @@ use super::{
         Approval, CertificateRequest, EnrollmentToken, Identity, IdentityState, Kind, Origin, RequestState,
     },
     register::{Found, Register},
-    secret::{Digest, hex},
+    secret::Digest,
 };
 use crate::wire::InstanceUid;
 
@@ -76,7 +77,7 @@ pub struct Fresh {
 impl Fresh {
     #[must_use]
     pub fn id(&self) -> String {
-        hex(&self.credential)
+        HEXLOWER.encode(&self.credential)
     }
 }
 
@@ -270,8 +271,12 @@ impl Register {
     }
 
     fn free_name(&self, wish: &str, fresh: Fresh) -> String {
-        let short = format!("{wish}-{}", hex(&fresh.name[..4]));
-        if self.identities().contains_key(&short) { format!("{wish}-{}", hex(&fresh.name)) } else { short }
+        let short = format!("{wish}-{}", HEXLOWER.encode(&fresh.name[..4]));
+        if self.identities().contains_key(&short) {
+            format!("{wish}-{}", HEXLOWER.encode(&fresh.name))
+        } else {
+            short
+        }
     }
 
     /// What becomes of a request for a certificate that this identity sends.

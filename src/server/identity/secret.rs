@@ -1,6 +1,7 @@
 //! Secrets and their digests. A secret is shown to its holder; what is kept is the digest. An agent's credential is
 //! worked out of the server's key whenever it must be told again, so that it lies nowhere.
 
+use data_encoding::HEXLOWER;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ impl Secret {
     /// An enrolment token.
     #[must_use]
     pub fn token(random: [u8; 32]) -> Self {
-        Self(format!("{TOKEN}{}", hex(&random)))
+        Self(format!("{TOKEN}{}", HEXLOWER.encode(&random)))
     }
 
     #[must_use]
@@ -67,13 +68,13 @@ impl Digest {
     /// A beginning that is enough to tell things apart.
     #[must_use]
     pub fn short(&self) -> String {
-        hex(&self.0[..4])
+        HEXLOWER.encode(&self.0[..4])
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
+        f.write_str(&HEXLOWER.encode(&self.0))
     }
 }
 
@@ -120,7 +121,7 @@ impl MasterKey {
     #[must_use]
     pub fn credential(&self, identity: &str, id: &str) -> Secret {
         let text = format!("opamp agent credential 1\0{identity}\0{id}");
-        Secret(format!("{CREDENTIAL}{}", hex(&hmac(&self.0, text.as_bytes()))))
+        Secret(format!("{CREDENTIAL}{}", HEXLOWER.encode(&hmac(&self.0, text.as_bytes()))))
     }
 }
 
@@ -138,19 +139,15 @@ fn hmac(key: &[u8], text: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(pad.map(|byte| byte ^ 0x5c)).chain_update(inner).finalize().into()
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_keyed_digest_is_that_of_rfc_4231() {
-        let one = hex(&hmac(&[0x0b; 20], b"Hi There"));
+        let one = HEXLOWER.encode(&hmac(&[0x0b; 20], b"Hi There"));
         assert_eq!(one, "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
-        let two = hex(&hmac(b"Jefe", b"what do ya want for nothing?"));
+        let two = HEXLOWER.encode(&hmac(b"Jefe", b"what do ya want for nothing?"));
         assert_eq!(two, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     }
 

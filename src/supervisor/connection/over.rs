@@ -1,8 +1,9 @@
 //! Offered settings laid over `server` of supervisor.yaml: what is dialled is a server as the file could have
 //! named it, so everything that holds for the file holds for it too.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -130,15 +131,7 @@ pub(in crate::supervisor) fn digest(file: &ServerConfig) -> String {
     if let Some(name) = &tls.server_name_override {
         add("server_name_override", name);
     }
-    hex(&hash.finalize())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    HEXLOWER.encode(&hash.finalize())
 }
 
 /// When the client certificate of this server ends, if it has one that can be read.

@@ -2,12 +2,12 @@
 //!
 //! A secret is always the value of a key named `secret`, so that whoever shows the file finds them all.
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 
-use super::state::from_hex;
 use crate::{
     supervisor::config::{Secret, ServerEndpoint},
     wire::InstanceUid,
@@ -91,7 +91,8 @@ impl Serialize for SettingsHash {
 impl<'de> Deserialize<'de> for SettingsHash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        from_hex(&text).map(Self).ok_or_else(|| D::Error::custom(format!("{text:?} is not hex")))
+        let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes());
+        bytes.map(Self).map_err(|_| D::Error::custom(format!("{text:?} is not hex")))
     }
 }
 

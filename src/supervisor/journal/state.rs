@@ -1,5 +1,6 @@
 //! What is kept. Sections that a later supervisor of the same schema adds are carried along unread.
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -190,16 +191,9 @@ impl Serialize for ConfigHash {
 impl<'de> Deserialize<'de> for ConfigHash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        from_hex(&text).map(Self).ok_or_else(|| D::Error::custom(format!("{text:?} is not hex")))
+        let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes());
+        bytes.map(Self).map_err(|_| D::Error::custom(format!("{text:?} is not hex")))
     }
-}
-
-pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) {
-        return None;
-    }
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    text.as_bytes().chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
 }
 
 /// `{"status": "applied"}`, `{"status": "failed", "error": "…"}`.

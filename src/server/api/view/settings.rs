@@ -3,7 +3,6 @@
 
 use serde_json::{Value, json};
 
-use super::hex;
 use crate::{
     server::fleet::{
         Agent,
@@ -11,6 +10,7 @@ use crate::{
     },
     wire::proto::ConnectionSettingsStatuses,
 };
+use data_encoding::HEXLOWER;
 
 /// The fields of an agent's `status`.
 pub(super) fn fields(agent: &Agent) -> [(&'static str, Value); 4] {
@@ -23,11 +23,11 @@ pub(super) fn fields(agent: &Agent) -> [(&'static str, Value); 4] {
     };
     let status = json!({
         "status": word,
-        "lastConnectionSettingsHash": reported.map_or_else(String::new, |s| hex(&s.last_connection_settings_hash)),
+        "lastConnectionSettingsHash": reported.map_or_else(String::new, |s| HEXLOWER.encode(&s.last_connection_settings_hash)),
         "errorMessage": reported.map_or("", |status| &status.error_message),
     });
     let wanted = agent.settings.as_ref();
-    let hash = wanted.map_or_else(String::new, |wanted| hex(&wanted.offers().hash));
+    let hash = wanted.map_or_else(String::new, |wanted| HEXLOWER.encode(&wanted.offers().hash));
     [
         ("connectionSettingsStatus", status),
         ("connectionSettingsState", json!(agent.settings_state())),

@@ -1,0 +1,23 @@
+//! Artefacts: binaries and add-ons that an agent is given as packages.
+//!
+//! A package travels as one file. What it is, is said twice: by the server in its offer and by the signer in the file's
+//! signature. This room knows how to hold one against the other and how to get from the file to files on disk; a value that
+//! passed a step has another type, and there is no way round a step:
+//!
+//! ```text
+//!   downloaded file ──▶ [`Verified`] ──▶ [`Unpacked`] in a directory of its own
+//!             hash, signature, claims      regular files only, limited
+//! ```
+//!
+//! It does not know when a package is taken or tried, nor how its bytes come over the network. `opampctl package` signs and
+//! inspects with it; the server looks at what is uploaded; the supervisor verifies and unpacks.
+
+mod claims;
+#[cfg(feature = "supervisor")]
+mod unpack;
+mod verify;
+
+pub use claims::{Claims, InvalidClaims, InvalidName, PackageName};
+#[cfg(feature = "supervisor")]
+pub use unpack::{Limits, UnpackError, Unpacked, unpack};
+pub use verify::{InvalidKey, Keys, Offered, Refused, Trust, Verified};
