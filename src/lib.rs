@@ -15,7 +15,7 @@
 //! | [`cli`] | `opampctl`: a client of the REST API | hold rules about agents or configs |
 //! | [`transport`] | sockets around [`protocol`]'s machines: WebSocket, plain HTTP, TLS, both ways | know what is said |
 //! | [`collector`] | what is known of otelcol: components, `validate`, lint with line and column, probe | keep one running |
-//! | [`package`] | artefacts: what was signed, whether it fits what was offered, unpacking | know when one is taken, fetch one |
+//! | [`package`] | artefacts: how one is downloaded, whether it is what was signed and offered, unpacking | know when one is taken; hold a socket |
 //! | [`telemetry`] | the logs of supervisor and server; the supervisor's logs, numbers and spans over OTLP | know what is said |
 //! | [`protocol`] | OpAMP's rules as machines without I/O, for both ends | read a clock, open a socket |
 //! | [`os`] | every system call of the supervisor: processes, signals, files, lock, host facts | have policy |

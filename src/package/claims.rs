@@ -141,7 +141,10 @@ impl fmt::Display for Claims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, version, os, arch, sha256, size, expires, epoch } = self;
         let sha256 = HEXLOWER.encode(sha256);
-        write!(f, "name={name} version={version} os={os} arch={arch} sha256={sha256} size={size} expires={expires} epoch={epoch}")
+        write!(
+            f,
+            "name={name} version={version} os={os} arch={arch} sha256={sha256} size={size} expires={expires} epoch={epoch}"
+        )
     }
 }
 

@@ -5,14 +5,16 @@
 //! passed a step has another type, and there is no way round a step:
 //!
 //! ```text
-//!   downloaded file ──▶ [`Verified`] ──▶ [`Unpacked`] in a directory of its own
-//!             hash, signature, claims      regular files only, limited
+//!   [`fetch`] ──▶ file ──▶ [`Verified`] ──▶ [`Unpacked`] in a directory of its own
+//!               hash, signature, claims      regular files only, limited
 //! ```
 //!
-//! It does not know when a package is taken or tried, nor how its bytes come over the network. `opampctl package` signs and
+//! It does not know when a package is taken or tried, and it has no sockets: [`fetch`] says what to ask for. `opampctl package` signs and
 //! inspects with it; the server looks at what is uploaded; the supervisor verifies and unpacks.
 
 mod claims;
+#[cfg(feature = "supervisor")]
+pub mod fetch;
 #[cfg(feature = "supervisor")]
 mod unpack;
 mod verify;

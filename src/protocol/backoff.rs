@@ -39,13 +39,20 @@ pub enum Retry {
 pub struct Backoff {
     failures: u32,
     random: u64,
+    most: Duration,
 }
 
 impl Backoff {
     /// At the start, with no failure behind it. Two clients with one seed wait alike, so the seed should be random.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self { failures: 0, random: seed }
+        Self { failures: 0, random: seed, most: CEILING }
+    }
+
+    /// With another longest wait than OpAMP connections have (60 s).
+    #[must_use]
+    pub const fn up_to(self, most: Duration) -> Self {
+        Self { most, ..self }
     }
 
     /// How long to wait before the next attempt.
@@ -84,7 +91,7 @@ impl Backoff {
     }
 
     fn ceiling(&self) -> Duration {
-        BASE.saturating_mul(1 << self.failures.min(6)).min(CEILING)
+        BASE.saturating_mul(1 << self.failures.min(16)).min(self.most)
     }
 
     fn between(&mut self, low: Duration, high: Duration) -> Duration {
