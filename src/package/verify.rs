@@ -49,11 +49,11 @@ impl Keys {
         self.0.is_empty()
     }
 
-    /// What a verification starts with, and the name of the key that the signature names.
-    fn of<'a>(&'a self, signature: &'a Signature) -> Result<(&'a str, StreamVerifier<'a>), Refused> {
-        for (name, key) in &self.0 {
+    /// What a verification by the key that the signature names starts with.
+    fn of<'a>(&'a self, signature: &'a Signature) -> Result<StreamVerifier<'a>, Refused> {
+        for (_, key) in &self.0 {
             match key.verify_stream(signature) {
-                Ok(verifier) => return Ok((name, verifier)),
+                Ok(verifier) => return Ok(verifier),
                 Err(minisign_verify::Error::UnexpectedKeyId) => {}
                 Err(minisign_verify::Error::UnsupportedLegacyMode) => return Err(Refused::Legacy),
                 Err(why) => return Err(Refused::Signature(why)),
@@ -144,22 +144,20 @@ impl Verified {
     pub fn of(mut file: File, offered: &Offered<'_>, trust: Option<&Trust<'_>>) -> Result<Self, Refused> {
         let expected: [u8; 32] =
             offered.content_hash.try_into().map_err(|_| Refused::HashLength(offered.content_hash.len()))?;
-        let signature = trust.map(|_| signature(offered.signature)).transpose()?;
-        let mut verifier = match (trust, &signature) {
-            (Some(trust), Some(signature)) => Some(trust.keys.of(signature)?.1),
-            _ => None,
-        };
-        let (sha256, size) = read(&mut file, verifier.as_mut()).map_err(Refused::Read)?;
-        if sha256 != expected {
-            return Err(Refused::Hash { got: HEXLOWER.encode(&sha256), offered: HEXLOWER.encode(&expected) });
-        }
-        if let Some(verifier) = &mut verifier {
-            verifier.finalize().map_err(Refused::Signature)?;
-        }
-        drop(verifier);
-        let claims = match (trust, signature) {
-            (Some(trust), Some(signature)) => Some(claims(&signature, trust, offered, (sha256, size))?),
-            _ => None,
+        let (sha256, size, claims) = match trust {
+            None => {
+                let (sha256, size) = read(&mut file, None).map_err(Refused::Read)?;
+                expect(sha256, expected)?;
+                (sha256, size, None)
+            }
+            Some(trust) => {
+                let signature = signature(offered.signature)?;
+                let mut verifier = trust.keys.of(&signature)?;
+                let (sha256, size) = read(&mut file, Some(&mut verifier)).map_err(Refused::Read)?;
+                expect(sha256, expected)?;
+                verifier.finalize().map_err(Refused::Signature)?;
+                (sha256, size, Some(claims(&signature, trust, offered, (sha256, size))?))
+            }
         };
         Ok(Self { file, claims, sha256, size })
     }
@@ -186,6 +184,13 @@ impl Verified {
         self.file.seek(SeekFrom::Start(0))?;
         Ok(&mut self.file)
     }
+}
+
+fn expect(got: [u8; 32], offered: [u8; 32]) -> Result<(), Refused> {
+    if got == offered {
+        return Ok(());
+    }
+    Err(Refused::Hash { got: HEXLOWER.encode(&got), offered: HEXLOWER.encode(&offered) })
 }
 
 fn signature(bytes: &[u8]) -> Result<Signature, Refused> {

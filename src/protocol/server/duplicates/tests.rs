@@ -117,6 +117,31 @@ fn one_agent_that_restarts_repeats_loses_or_is_late_is_one_agent() {
     all_one(&[7, 8, 0, 1, 2, 0, 1, 2, 0, 1, 2]);
 }
 
+/// What each message is taken for, when the last of these is the first for which there are two.
+fn proven_by_the_last(numbers: &[u64], last: Stream) {
+    let mut all = woven(&mut Weave::default(), numbers);
+    assert_eq!(all.pop(), Some(last), "{numbers:?}");
+    assert!(all.iter().all(|stream| *stream == Stream::Only), "{numbers:?}: {all:?}");
+}
+
+#[test]
+fn what_is_a_little_below_the_newer_run_may_have_been_late_and_does_not_count() {
+    // The way back to 2, 3 and 4 is not counted: 8 and less below the 10 that the other run began with.
+    proven_by_the_last(&[0, 1, 10, 2, 11, 3, 12, 4, 13], Stream::Newer);
+    // 9 below is too far.
+    proven_by_the_last(&[0, 1, 11, 2, 12, 3, 13], Stream::Newer);
+    // Its own beginning is not below it.
+    proven_by_the_last(&[0, 1, 3, 2, 4, 3, 5, 4, 6, 5, 7, 6], Stream::Older);
+}
+
+#[test]
+fn a_start_once_told_stays_known_of_a_run() {
+    let mut weave = Weave::default();
+    let told = [(0, Some(7)), (1, None), (11, Some(7)), (2, None), (12, Some(7)), (3, None), (13, Some(7))];
+    let last = told.map(|(number, started)| weave.observe(seen(number, 1, started)));
+    assert_eq!(last[6], Stream::Older, "11 is of the run that began with 0, for its start: {last:?}");
+}
+
 /// What may happen to a message of an agent that polls.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
