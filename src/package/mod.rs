@@ -9,8 +9,8 @@
 //!               hash, signature, claims      regular files only, limited
 //! ```
 //!
-//! It does not know when a package is taken or tried, and it has no sockets: [`fetch`] says what to ask for. `opampctl package` signs and
-//! inspects with it; the server looks at what is uploaded; the supervisor verifies and unpacks.
+//! It does not know when a package is taken or tried, and it has no sockets: [`fetch`] says what to ask for. `opampctl
+//! package` signs and inspects with it; the server looks at what is uploaded; the supervisor verifies and unpacks.
 
 mod claims;
 #[cfg(feature = "supervisor")]

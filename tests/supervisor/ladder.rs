@@ -94,7 +94,7 @@ async fn f_89_until_the_server_is_reached_the_operators_fallback_configs_run() {
         let files = fs::read_dir(host.state().join("live")).into_iter().flatten().flatten();
         files.filter_map(|file| fs::read_to_string(file.path()).ok()).collect::<String>()
     };
-    host.logs("the Collector runs").await;
+    host.happens("ready").await;
     assert!(live().contains("# the fallback") && !live().contains("nop"), "{}", live());
     let server = Server::start_on(port).await;
     server.until("it runs its own", |known| known.healthy() && known.effective().contains("nop")).await;
