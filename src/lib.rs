@@ -48,6 +48,7 @@
 //!                                      │              │ owns fleet, store, wake-ups
 //!                                      ▼              ▼
 //!                                 server::auth    server::fleet (pure), server::store (SQLite)
+//!                                                 server::packages (files)
 //!
 //!                                           ┌──────── supervisor::driver, the one task ───────────┐
 //!   server ◀═ OpAMP ═▶ transport::client ──▶│ machine (pure) ─▶ effects: check, write files,      │
@@ -85,6 +86,7 @@
 //! | The running Collector is not touched before a config passed its checks | `machine::apply`: `Checking` comes before `Proving` |
 //! | SIGHUP goes only to a process that was heard from | `machine::apply::switch` and `machine::refresh` need a session |
 //! | An operator's change is durable before it is acknowledged or offered | `Hub::operate`: store, then memory, then wake-ups |
+//! | A file of a package is whole and on the disk before it has a name | `PackageFiles::keep` is the only way to one |
 //! | An enrolment, and the first use of a credential, is durable before the message that brings it is taken in | `Gate::settle`: store, then memory, then the hub |
 //! | No identity speaks for an agent that is another's | [`server::identity::rules`], asked for each message |
 //! | Secrets show in no log, message or `Debug` | `config::Secret`, `cli::settings::Secret`, `auth::token::Token`, `identity::Secret` |
@@ -106,7 +108,7 @@
 //! | something that the Collector gives up | `os/sandbox`; its key in `supervisor/config/decode/sandbox.rs` |
 //! | a system call | [`os`] |
 //! | a REST path | the router in `server/api/mod.rs`, a handler beside it, its shape in `view.rs`, `docs/rest.md` |
-//! | something operators write | `server/fleet/resource.rs`, a `Change` in `server/store/mod.rs`; tables only by a new migration at the end of `server/store/schema.rs` |
+//! | something operators write | `server/fleet/resource.rs`, a `Change` in `server/store/mod.rs`, for a kind that is written whole a `Spec` beside `server/api/configs.rs`; tables only by a new migration at the end of `server/store/schema.rs` |
 //! | a rule about which config an agent gets | `server/fleet/desired.rs`; about its connection settings, `server/fleet/settings/` |
 //! | a product that discovery knows | a row in `supervisor/discovery/products.rs` |
 //! | a number or span of the supervisor | `telemetry/otlp/meters.rs`, `supervisor/driver/instruments.rs` |

@@ -69,6 +69,9 @@ struct Args {
     /// Largest OpAMP message in bytes [default: 67108864]
     #[arg(long, value_name = "BYTES")]
     max_message_size: Option<usize>,
+    /// Largest file of a package in bytes [default: 1073741824]
+    #[arg(long, value_name = "BYTES")]
+    max_package_size: Option<u64>,
     /// A custom capability that operators use, such as com.example.echo/v1; may be repeated
     #[arg(long, value_name = "NAME")]
     custom_capability: Vec<String>,
@@ -134,6 +137,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         insecure_agents: args.insecure_agents.then_some(true),
         insecure_api: args.insecure_api.then_some(true),
         max_message_size: args.max_message_size,
+        max_package_size: args.max_package_size,
         custom_capabilities: args.custom_capability,
         max_connections: args.max_connections,
         connect_rate: args.connect_rate,

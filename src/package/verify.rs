@@ -186,6 +186,13 @@ impl Verified {
     }
 }
 
+impl Claims {
+    /// What the text of a signature says, by whomever it is.
+    pub fn unverified(text: &[u8]) -> Result<Self, Refused> {
+        Ok(signature(text)?.trusted_comment().parse()?)
+    }
+}
+
 fn expect(got: [u8; 32], offered: [u8; 32]) -> Result<(), Refused> {
     if got == offered {
         return Ok(());

@@ -19,7 +19,10 @@ use tokio::{
 };
 use tower::ServiceExt;
 
+mod patience;
+
 use super::tls::{Secure, TlsFiles};
+use patience::Patient;
 
 /// The other end's address, in each request's extensions.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +45,8 @@ const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 const CONNECTIONS: usize = 20_000;
 /// Exchanges under way at shutdown have so long to end.
 const DRAIN: Duration = Duration::from_secs(5);
+/// A client that reads nothing for so long is given up.
+const READ_WITHIN: Duration = Duration::from_secs(60);
 /// After a failed accept, which is mostly a lack of file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 const BUFFER: usize = 16 * 1024;
@@ -205,7 +210,7 @@ async fn exchange(
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_WITHIN)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .serve_connection(TokioIo::new(Patient::new(stream, READ_WITHIN)), TowerToHyperService::new(service))
         .with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {

@@ -5,6 +5,7 @@
 //! - [`store`]: what is kept across restarts (SQLite)
 //! - [`accept`]: the agent plane, WebSocket and plain HTTP, and who is let in
 //! - [`identity`]: the pure rules of enrolment and credentials; [`ca`]: the server's own certificate authority
+//! - [`packages`]: the files that agents are given as packages
 //! - [`api`], [`auth`], [`web`]: the operator plane: REST and events, who may, the page
 //! - [`private`]: files with secrets; [`listen`]: sockets of both planes; [`tls`]: their certificates; [`config`]: settings; [`run`]: start and stop;
 //!   [`announce`]: what systemd is told
@@ -21,6 +22,7 @@ pub mod fleet;
 pub mod hub;
 pub mod identity;
 pub mod listen;
+pub mod packages;
 pub mod private;
 pub mod run;
 pub mod store;

@@ -27,10 +27,11 @@ use super::{
     },
     ca,
     config::{AgentAuth, ConfigError},
-    fleet::presence::Windows,
+    fleet::{Fleet, presence::Windows},
     hub::{self, Hub},
     identity::{Approval, Register},
     listen::{self, ListenError, Place},
+    packages::PackageFiles,
     private::{self, KeyError},
     store::{StoreError, sqlite::SqliteStore},
     tls::{Secure, TlsFileError, TlsFiles},
@@ -49,6 +50,8 @@ pub struct Options {
     pub api: Place,
     pub data_dir: PathBuf,
     pub message_limit: usize,
+    /// Of the file of a package, in bytes.
+    pub package_limit: u64,
     /// All custom capabilities that agents are told of.
     pub custom_capabilities: Vec<String>,
     pub load: LoadLimits,
@@ -154,6 +157,11 @@ impl Server {
         let hub = Hub::load(Arc::new(store), options.hub_terms()?).await?.with_windows(options.windows);
         // What goes around a custom message takes room, too.
         let hub = Arc::new(hub.with_custom(options.custom_capabilities.clone(), options.message_limit / 2));
+        let files = PackageFiles::open(&options.data_dir, options.package_limit);
+        let files =
+            files.map_err(|source| ServerError::DataDir { path: options.data_dir.clone(), source })?;
+        hub.look(|fleet| warn_of_missing(fleet, &files));
+        let files = Arc::new(files);
         let (stop, stopping) = watch::channel(false);
         let (guard, open) = mpsc::channel(1);
 
@@ -164,11 +172,12 @@ impl Server {
             limit: options.message_limit,
             secure: opamp_tls.is_some(),
             load: Arc::new(Load::new(options.load)),
+            files: files.clone(),
             stop: stopping.clone(),
             open: guard,
         };
         let auth = Arc::new(Auth::new(&token));
-        let api = Api { hub: hub.clone(), gate, stop: stopping.clone() };
+        let api = Api { hub: hub.clone(), gate, files, stop: stopping.clone() };
         let operators = api::protected(api.clone(), auth.clone())
             .merge(api::open(api))
             .merge(web::router(auth))
@@ -199,6 +208,16 @@ impl Server {
         self.hub.close().await?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// A package whose file somebody took away cannot be downloaded.
+fn warn_of_missing(fleet: &Fleet, files: &PackageFiles) {
+    for (key, package) in &fleet.catalogue.packages {
+        for file in package.spec.files().filter(|file| files.size(*file).is_none()) {
+            let package = format!("{}/{}", key.namespace, key.name);
+            tracing::warn!(package, %file, "a package names a file that is not there; upload it again");
+        }
     }
 }
 

@@ -37,7 +37,13 @@ fn offered(message: &ServerToAgent) -> Option<(Vec<u8>, String)> {
     Some((offer.config_hash.clone(), String::from_utf8(body).unwrap()))
 }
 
-async fn rest(api: SocketAddr, token: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
+pub(crate) async fn rest(
+    api: SocketAddr,
+    token: &str,
+    method: &str,
+    path: &str,
+    body: Option<Value>,
+) -> Answer {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     let body = body.map(|body| body.to_string()).unwrap_or_default();
@@ -104,10 +110,10 @@ async fn f_98_killed_in_the_middle_of_a_push_the_server_comes_back_with_it_and_a
 const NEEDED_BY_ALL: &str = "pwrite64";
 
 /// Makes system calls of a process fail, as on a disk that is full or broken.
-struct Broken(Child);
+pub(crate) struct Broken(Child);
 
 impl Broken {
-    async fn make(pid: u32, calls: &str, error: &str) -> Self {
+    pub(crate) async fn make(pid: u32, calls: &str, error: &str) -> Self {
         let mut command = Command::new("strace");
         command.args(["-f", "-o", "/dev/null", "-p", &pid.to_string()]);
         command.args(["-e", &format!("trace={calls}"), "-e", &format!("inject={calls}:error={error}")]);
@@ -120,7 +126,7 @@ impl Broken {
         Self(child)
     }
 
-    async fn mend(mut self) {
+    pub(crate) async fn mend(mut self) {
         let pid = nix::unistd::Pid::from_raw(self.0.id().unwrap().cast_signed());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
         timeout(WITHIN, self.0.wait()).await.expect("strace ends").unwrap();

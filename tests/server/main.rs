@@ -11,6 +11,8 @@ mod harness;
 mod limits;
 mod messages;
 mod overload;
+mod packages;
+mod packages_download;
 mod presence;
 mod process;
 mod push;

@@ -88,6 +88,20 @@ async fn answers_have_the_recorded_fields() {
     let listed = "/api/v1/namespaces/default/agentgroups?continue=&includeDeleted=true&limit=100";
     assert_shape("agentgroup-list", &bench.get(listed).await);
 
+    // What Commander's own `create agentpackage` sends.
+    let package = json!({"kind": "AgentPackage", "apiVersion": "v1",
+        "metadata": {"name": "otelcol", "namespace": "default", "attributes": null, "createdAt": null},
+        "spec": {"packageType": "TopLevel", "version": "0.149.0", "downloadUrl": "https://127.0.0.1/otelcol.tar.gz",
+            "contentHash": "YWJj", "signature": "", "headers": null, "hash": "YWJj"},
+        "status": {"conditions": null}});
+    let made = bench.api("POST", "/api/v1/namespaces/default/agentpackages", Some(package.clone())).await;
+    let location = "/api/v1/namespaces/default/agentpackages/otelcol";
+    assert_eq!((made.status, made.headers["location"].as_str()), (201, location));
+    assert_shape("agentpackage", &made.json());
+    assert_eq!(made.json()["spec"], package["spec"]);
+    let listed = bench.get("/api/v1/namespaces/default/agentpackages?continue=&limit=100").await;
+    assert_shape("agentpackage-list", &listed);
+
     let missing = bench.api("GET", "/api/v1/namespaces/default/agentgroups/nope", None).await;
     assert_eq!(missing.status, 404);
     assert_shape("problem", &missing.json());

@@ -150,6 +150,11 @@ impl Gate {
         self.hub.look(|fleet| fleet.register.bearer(&digest, now))
     }
 
+    /// Whether files of packages are for whoever proved this.
+    pub fn may_download(&self, admission: &Admission) -> Result<(), Denied> {
+        self.hub.look(|fleet| fleet.register.takes_packages(&admission.proof))
+    }
+
     /// The answer to whoever may not, or may not any more.
     pub fn refuse(&self, denied: &Denied, source: IpAddr) -> Response {
         self.hub.metrics.refused.add(1);

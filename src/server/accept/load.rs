@@ -46,6 +46,8 @@ impl Default for LoadLimits {
 const CONNECT_BURST: u32 = 2;
 /// The same for messages.
 const MESSAGE_BURST: u32 = 5;
+/// Downloads of packages at once: each takes a descriptor and some memory.
+const DOWNLOADS: usize = 1000;
 /// The least time over which those turned away are spread.
 const SPREAD_LEAST: u64 = 5;
 const SPREAD_MOST: u64 = 300;
@@ -58,6 +60,7 @@ const FULL_LEAST: u64 = 30;
 pub struct Load {
     limits: LoadLimits,
     connected: Arc<AtomicUsize>,
+    downloading: Arc<AtomicUsize>,
     gate: Mutex<Gate>,
     since: Instant,
 }
@@ -76,6 +79,7 @@ impl Drop for Ticket {
 pub enum Busy {
     Full { seconds: u64 },
     Herd { seconds: u64 },
+    Downloads { seconds: u64 },
 }
 
 struct Gate {
@@ -89,7 +93,7 @@ impl Load {
     pub fn new(limits: LoadLimits) -> Self {
         let connects = Bucket::new(limits.connect_rate, CONNECT_BURST);
         let gate = Mutex::new(Gate { connects, waiting: 0 });
-        Self { limits, connected: Arc::default(), gate, since: Instant::now() }
+        Self { limits, connected: Arc::default(), downloading: Arc::default(), gate, since: Instant::now() }
     }
 
     /// For a WebSocket. `missing` agents are known and not connected.
@@ -100,6 +104,15 @@ impl Load {
         self.pass(who, missing)?;
         self.connected.fetch_add(1, Ordering::Relaxed);
         Ok(Ticket(self.connected.clone()))
+    }
+
+    /// For a download of a package.
+    pub fn download(&self, who: u64) -> Result<Ticket, Busy> {
+        let ticket = Ticket(self.downloading.clone());
+        if self.downloading.fetch_add(1, Ordering::Relaxed) >= DOWNLOADS {
+            return Err(Busy::Downloads { seconds: FULL_LEAST + who % FULL_LEAST });
+        }
+        Ok(ticket)
     }
 
     /// For a WebSocket, or an exchange of an agent that is not known to be there.
@@ -133,7 +146,7 @@ impl Busy {
     #[must_use]
     pub const fn seconds(self) -> u64 {
         match self {
-            Self::Full { seconds } | Self::Herd { seconds } => seconds,
+            Self::Full { seconds } | Self::Herd { seconds } | Self::Downloads { seconds } => seconds,
         }
     }
 }
@@ -144,6 +157,7 @@ impl IntoResponse for Busy {
         let seconds = self.seconds();
         let text = match self {
             Self::Full { .. } => "this server has as many agents as it may (max-connections)",
+            Self::Downloads { .. } => "too many agents download packages at once",
             Self::Herd { .. } => "too many agents connect at once (connect-rate)",
         };
         let text = format!("{text}; come back in {seconds} s\n");
@@ -233,6 +247,19 @@ mod tests {
         assert!(matches!(load.connect(7, 0), Err(Busy::Full { seconds: 37 })));
         drop(ticket);
         assert!(load.connect(7, 0).is_ok());
+    }
+
+    #[test]
+    fn s_th_02_03_downloads_have_room_of_their_own_and_again_when_one_ends() {
+        let load = limits(1, 100);
+        let mut tickets: Vec<_> = (0..DOWNLOADS).map(|_| load.download(7).expect("room")).collect();
+        for _ in 0..2 {
+            assert!(matches!(load.download(7), Err(Busy::Downloads { seconds: 37 })));
+        }
+        assert!(load.connect(7, 0).is_ok(), "agents still connect");
+        tickets.pop();
+        tickets.push(load.download(7).expect("room again"));
+        assert!(load.download(7).is_err());
     }
 
     #[test]

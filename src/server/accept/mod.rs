@@ -3,6 +3,7 @@
 //!
 //! - `admission`: who is let in, and what is made durable before a message is taken in; `certify`: certificates for agents
 //! - `ws`: one task for each connection; `http`: one exchange at a time; `load`: who is turned away for now
+//! - `packages`: downloads of packages
 //!
 //! Not here: what a message means (`server::hub`), sockets and their bounds (`server::listen`). Called by `server::run`.
 
@@ -10,6 +11,7 @@ mod admission;
 mod certify;
 mod http;
 mod load;
+mod packages;
 mod ws;
 
 use std::sync::Arc;
@@ -19,19 +21,22 @@ use axum::{
     extract::{FromRequestParts, Request, State, ws::WebSocketUpgrade},
     http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
-    routing::any,
+    routing::{any, get},
 };
 use tokio::sync::{mpsc, watch};
 
 pub use admission::{Gate, Terms};
 
-use super::hub::Hub;
+use super::{hub::Hub, packages::PackageFiles};
 use crate::wire::{CONTENT_TYPE, DEFAULT_PATH};
 use load::Busy;
 pub use load::{Load, LoadLimits};
 
 /// Where OpAMP Commander serves the same.
 const COMMANDER_PATH: &str = "/api/v1/opamp";
+
+/// Where the files of packages are.
+const PACKAGES_PATH: &str = "/packages";
 
 /// What the endpoint needs.
 #[derive(Clone)]
@@ -43,6 +48,7 @@ pub struct Accept {
     /// Whether agents come over TLS.
     pub secure: bool,
     pub load: Arc<Load>,
+    pub files: Arc<PackageFiles>,
     /// Turns true when the server stops.
     pub stop: watch::Receiver<bool>,
     /// Held by each WebSocket; when all are gone, everyone has been said goodbye to.
@@ -65,14 +71,16 @@ fn ended_before(headers: &HeaderMap) -> bool {
 }
 
 pub fn router(accept: Accept) -> Router {
-    Router::new().route(DEFAULT_PATH, any(opamp)).route(COMMANDER_PATH, any(opamp)).with_state(accept)
+    Router::new()
+        .route(DEFAULT_PATH, any(opamp))
+        .route(COMMANDER_PATH, any(opamp))
+        .route(&format!("{PACKAGES_PATH}/{{sha256}}"), get(packages::download))
+        .with_state(accept)
 }
 
 async fn opamp(State(accept): State<Accept>, request: Request) -> Response {
-    // Agents have no origin; a web page that tries to be one has (F-104).
-    if request.headers().contains_key(header::ORIGIN) {
-        return (StatusCode::FORBIDDEN, "the OpAMP endpoint takes no requests of web pages\n")
-            .into_response();
+    if let Some(refused) = of_a_page(&request) {
+        return refused;
     }
     let admission = match accept.gate.admit(&request) {
         Ok(admission) => admission,
@@ -98,6 +106,13 @@ async fn opamp(State(accept): State<Accept>, request: Request) -> Response {
     }
 }
 
+/// Agents have no origin; a web page that tries to be one has (F-104).
+fn of_a_page(request: &Request) -> Option<Response> {
+    let text = "the OpAMP endpoint takes no requests of web pages\n";
+    let origin = request.headers().contains_key(header::ORIGIN);
+    origin.then(|| (StatusCode::FORBIDDEN, text).into_response())
+}
+
 /// The URL that an agent dialled, so that it can be told to keep it.
 fn reached_at(scheme: &str, headers: &HeaderMap, uri: &Uri) -> Option<String> {
     let host = headers.get(header::HOST)?.to_str().ok()?;
@@ -110,7 +125,7 @@ impl Accept {
     fn admitted<T>(&self, admitted: Result<T, Busy>) -> Result<T, Busy> {
         if let Err(busy) = &admitted {
             match busy {
-                Busy::Full { .. } => self.hub.metrics.full.add(1),
+                Busy::Full { .. } | Busy::Downloads { .. } => self.hub.metrics.full.add(1),
                 Busy::Herd { .. } => self.hub.metrics.herd.add(1),
             }
             tracing::debug!(seconds = busy.seconds(), "an agent was asked to come back later");

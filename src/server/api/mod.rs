@@ -1,7 +1,8 @@
 //! The operator plane: REST under `/api/v1` in OpAMP Commander's shapes, with supersets where people need more,
 //! a stream of changes, health and metrics. Handlers check, then hand a plan to `server::hub`.
 //!
-//! - `agents`, `groups`, `configs`, `namespaces`, `system`, `messages`, `services`, `watch`: the routes
+//! - `resources`: what the kinds have in common that are written whole: `groups`, `configs`, `packages`
+//! - `agents`, `packagefiles`, `namespaces`, `system`, `messages`, `services`, `watch`: the routes
 //! - `enrollmenttokens`, `identities`, `certificaterequests`: the routes of enrolment
 //! - `view`: the model as JSON; `query`: list parameters; `body`: request bodies; [`problem`]: errors (RFC 9457)
 //!
@@ -18,8 +19,11 @@ mod identities;
 mod messages;
 mod metrics;
 mod namespaces;
+mod packagefiles;
+mod packages;
 pub mod problem;
 mod query;
+mod resources;
 mod services;
 mod system;
 mod view;
@@ -36,7 +40,9 @@ use tokio::sync::watch::Receiver;
 use super::{
     accept::Gate,
     auth::{Auth, guard},
+    fleet::resource::{AgentGroupSpec, AgentPackageSpec, AgentRemoteConfigSpec},
     hub::Hub,
+    packages::PackageFiles,
 };
 use problem::{Problem, Reason};
 
@@ -46,6 +52,7 @@ pub struct Api {
     pub hub: Arc<Hub>,
     /// Who is let in on the agent plane, and what is signed for agents.
     pub gate: Arc<Gate>,
+    pub files: Arc<PackageFiles>,
     /// Turns true when the server stops, so that streams end.
     pub stop: Receiver<bool>,
 }
@@ -61,11 +68,16 @@ pub fn protected(api: Api, auth: Arc<Auth>) -> Router {
         .route("/agents/{uid}/services", get(services::get))
         .route("/enrollmenttokens", get(enrollmenttokens::list).post(enrollmenttokens::post))
         .route("/enrollmenttokens/{name}", get(enrollmenttokens::get).delete(enrollmenttokens::delete))
-        .route("/agentgroups", get(groups::list).post(groups::post))
-        .route("/agentgroups/{name}", get(groups::get).put(groups::put).delete(groups::delete))
-        .route("/agentgroups/{name}/agents", get(groups::agents))
-        .route("/agentremoteconfigs", get(configs::list).post(configs::post))
-        .route("/agentremoteconfigs/{name}", get(configs::get).put(configs::put).delete(configs::delete));
+        .route("/agentgroups/{name}/agents", get(groups::agents));
+    let written = [
+        resources::routes::<AgentGroupSpec>(),
+        resources::routes::<AgentRemoteConfigSpec>(),
+        resources::routes::<AgentPackageSpec>(),
+    ];
+    let namespaced = written
+        .into_iter()
+        .flatten()
+        .fold(namespaced, |router, (path, methods)| router.route(&path, methods));
     let v1 = Router::new()
         .route("/ping", get(system::ping))
         .route("/version", get(system::version))
@@ -75,6 +87,8 @@ pub fn protected(api: Api, auth: Arc<Auth>) -> Router {
         .route("/namespaces/{ns}", get(namespaces::get).put(namespaces::put).delete(namespaces::delete))
         .nest("/namespaces/{ns}", namespaced)
         .route("/agentgroups", post(groups::post_anywhere))
+        .route("/packagefiles", get(packagefiles::list).post(packagefiles::post))
+        .route("/packagefiles/{sha256}", get(packagefiles::get).delete(packagefiles::delete))
         .route("/identities", get(identities::list))
         .route("/identities/{name}", get(identities::get).delete(identities::delete))
         .route("/identities/{name}/revoke", post(identities::revoke))

@@ -126,6 +126,9 @@ fn content(fleet: &Fleet, name: &str) -> Option<&'static str> {
     if fleet.register.tokens().keys().any(|key| key.namespace == name) {
         return Some("has enrolment tokens");
     }
+    if fleet.catalogue.packages.keys().any(|key| key.namespace == name) {
+        return Some("has agent packages");
+    }
     fleet.catalogue.configs.keys().any(|key| key.namespace == name).then_some("has agent remote configs")
 }
 

@@ -26,6 +26,8 @@ pub enum Reason {
     BadAnswer,
     /// The store cannot be written; trying again may help.
     Unavailable,
+    /// There is no room for what was sent.
+    StorageFull,
 }
 
 /// One fault in what was sent.
@@ -108,6 +110,7 @@ impl Reason {
             Self::NoAnswer => StatusCode::GATEWAY_TIMEOUT,
             Self::BadAnswer => StatusCode::BAD_GATEWAY,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
 }

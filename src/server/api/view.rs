@@ -13,7 +13,7 @@ use crate::{
     server::{
         fleet::{
             Agent, ConfigState, Counts, Fleet,
-            resource::{AgentGroup, AgentRemoteConfig, Condition, ConditionStatus, Namespace},
+            resource::{AgentGroup, Condition, ConditionStatus, Namespace, Resource},
         },
         hub::seconds,
     },
@@ -277,13 +277,13 @@ pub(super) fn namespace(namespace: &Namespace) -> Value {
     })
 }
 
-pub(super) fn config(config: &AgentRemoteConfig) -> Value {
+pub(super) fn resource<S: serde::Serialize>(kind: &str, resource: &Resource<S>) -> Value {
     json!({
-        "kind": "AgentRemoteConfig",
+        "kind": kind,
         "apiVersion": "v1",
-        "metadata": config.metadata,
-        "spec": config.spec,
-        "status": {"conditions": config.conditions},
+        "metadata": resource.metadata,
+        "spec": resource.spec,
+        "status": {"conditions": resource.conditions},
     })
 }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use jiff::SignedDuration;
-use options::LEAST_LIMIT;
+use options::{LEAST_LIMIT, PACKAGE_LIMIT};
 use serde::Deserialize;
 
 use super::identity::Approval;
@@ -49,6 +49,8 @@ pub struct Settings {
     pub insecure_api: Option<bool>,
     /// In bytes, for both directions and both transports.
     pub max_message_size: Option<usize>,
+    /// Of the file of a package, in bytes.
+    pub max_package_size: Option<u64>,
     /// Custom capabilities that operators use, beside those of this server.
     #[serde(default)]
     pub custom_capabilities: Vec<String>,
@@ -108,6 +110,8 @@ pub enum ConfigError {
     CertDays(u32),
     #[error("max-message-size is {0} bytes; the least is {LEAST_LIMIT}")]
     Limit(usize),
+    #[error("max-package-size is 0, which would let no package in; leave it out for {PACKAGE_LIMIT}")]
+    PackageLimit,
     #[error("{0} is 0, which would let no agent in; the least is 1")]
     Zero(&'static str),
     #[error("{key} is {given:#}; the least is {least:#}")]
@@ -148,6 +152,7 @@ impl Settings {
             insecure_agents: self.insecure_agents.or(other.insecure_agents),
             insecure_api: self.insecure_api.or(other.insecure_api),
             max_message_size: self.max_message_size.or(other.max_message_size),
+            max_package_size: self.max_package_size.or(other.max_package_size),
             custom_capabilities: if self.custom_capabilities.is_empty() {
                 other.custom_capabilities
             } else {
@@ -211,6 +216,8 @@ mod tests {
         let loud = Settings { log_level: Some("loud".to_owned()), ..Default::default() };
         assert!(loud.logs().unwrap_err().to_string().contains("loud"));
         assert!(Settings { max_message_size: Some(1), ..Default::default() }.options().is_err());
+        let none = Settings { max_package_size: Some(0), ..Default::default() };
+        assert!(none.options().unwrap_err().to_string().contains("max-package-size is 0"));
     }
 
     #[test]

@@ -36,6 +36,8 @@ const PLAIN_API: Reach = Reach::Loopback {
 /// How long agents' certificates live unless told otherwise.
 const CLIENT_CERT_DAYS: u32 = 90;
 const CLIENT_CERT_RANGE: RangeInclusive<u32> = 1..=3650;
+/// The largest file of a package unless told otherwise: 1 GiB, which is what supervisors take.
+pub(super) const PACKAGE_LIMIT: u64 = 1 << 30;
 /// The smallest limit that lets an agent say anything at all.
 pub(super) const LEAST_LIMIT: usize = 4096;
 /// Silence is looked for once a second.
@@ -46,6 +48,10 @@ impl Settings {
         let message_limit = self.max_message_size.unwrap_or(DEFAULT_MESSAGE_LIMIT);
         if message_limit < LEAST_LIMIT {
             return Err(ConfigError::Limit(message_limit));
+        }
+        let package_limit = self.max_package_size.unwrap_or(PACKAGE_LIMIT);
+        if package_limit == 0 {
+            return Err(ConfigError::PackageLimit);
         }
         let mut custom_capabilities = vec![custom::DISCOVERY.to_owned()];
         for name in &self.custom_capabilities {
@@ -88,6 +94,7 @@ impl Settings {
             },
             data_dir: self.data_dir.unwrap_or_else(|| DATA_DIR.into()),
             message_limit,
+            package_limit,
             custom_capabilities,
             load,
             windows,

@@ -1,7 +1,7 @@
 //! The pure model of the fleet: agents, and the groups and configs that operators give them.
 //! No clock, no socket, no file: times come in, and `server::hub` performs what follows.
 //!
-//! - [`agent`]: one agent; [`presence`]: whether it is there; [`resource`]: what operators write;
+//! - [`agent`]: one agent; [`presence`]: whether it is there; [`resource`], [`package`]: what operators write;
 //!   [`selector`]: which agents are meant
 //! - [`desired`]: the config each agent should run; [`settings`]: the connections it should use
 //! - [`messages`]: custom messages under way
@@ -11,6 +11,7 @@
 pub mod agent;
 pub mod desired;
 pub mod messages;
+pub mod package;
 pub mod presence;
 pub mod resource;
 pub mod selector;
@@ -23,8 +24,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 pub use agent::{Agent, ConfigState, DEFAULT_NAMESPACE, Transport};
+use package::FileHash;
 use presence::Presence;
-use resource::{AgentGroup, AgentRemoteConfig, Key, Namespace};
+use resource::{AgentGroup, AgentPackage, AgentRemoteConfig, Key, Namespace};
 
 use super::identity::{Identity, IdentityState, Register};
 use crate::wire::InstanceUid;
@@ -36,6 +38,7 @@ pub struct Catalogue {
     /// Deleted groups stay here, marked, so that they can be looked at.
     pub groups: BTreeMap<Key, AgentGroup>,
     pub configs: BTreeMap<Key, AgentRemoteConfig>,
+    pub packages: BTreeMap<Key, AgentPackage>,
 }
 
 impl Catalogue {
@@ -44,6 +47,12 @@ impl Catalogue {
         self.groups
             .values()
             .filter(move |group| group.metadata.namespace == namespace && group.metadata.deleted_at.is_none())
+    }
+
+    /// The packages that name an uploaded file.
+    pub fn users_of(&self, file: FileHash) -> impl Iterator<Item = &Key> {
+        let names = move |package: &AgentPackage| package.spec.files().any(|named| named == file);
+        self.packages.iter().filter(move |(_, package)| names(package)).map(|(key, _)| key)
     }
 }
 

@@ -1,4 +1,5 @@
-//! The resources that operators write: namespaces, groups and remote configs, in Commander's shape.
+//! The resources that operators write: namespaces, groups, remote configs and (in `package`) packages, in
+//! Commander's shape.
 //! What a client misspells in a `spec` is refused, since a selector that is lost selects everything.
 
 use std::collections::BTreeMap;
@@ -6,6 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use super::package::AgentPackageSpec;
 use super::settings::ConnectionSettings;
 use crate::wire::InstanceUid;
 
@@ -62,13 +64,25 @@ pub struct Namespace {
     pub conditions: Vec<Condition>,
 }
 
+/// What lives in a namespace under a name, with what its kind specifies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct AgentGroup {
+pub struct Resource<S> {
     pub metadata: Metadata,
-    pub spec: AgentGroupSpec,
+    pub spec: S,
     pub conditions: Vec<Condition>,
 }
+
+impl<S> Resource<S> {
+    #[must_use]
+    pub fn key(&self) -> Key {
+        Key::new(&self.metadata.namespace, &self.metadata.name)
+    }
+}
+
+pub type AgentGroup = Resource<AgentGroupSpec>;
+pub type AgentRemoteConfig = Resource<AgentRemoteConfigSpec>;
+pub type AgentPackage = Resource<AgentPackageSpec>;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -113,14 +127,6 @@ pub struct GroupRemoteConfig {
     pub agent_remote_config_spec: Option<AgentRemoteConfigSpec>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_remote_config_ref: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AgentRemoteConfig {
-    pub metadata: Metadata,
-    pub spec: AgentRemoteConfigSpec,
-    pub conditions: Vec<Condition>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -41,7 +41,7 @@ use super::{
         DEFAULT_NAMESPACE, Fleet,
         messages::{self as custom, Messages},
         presence::Windows,
-        resource::{Condition, ConditionStatus, Key, Namespace},
+        resource::{Condition, ConditionStatus, Namespace},
     },
     identity::Register,
     store::{Change, Store, StoreError, record::AgentRecord},
@@ -149,10 +149,9 @@ impl Hub {
         for namespace in snapshot.namespaces {
             catalogue.namespaces.insert(namespace.name.clone(), namespace);
         }
-        let key = |metadata: &super::fleet::resource::Metadata| Key::new(&metadata.namespace, &metadata.name);
-        catalogue.groups = snapshot.groups.into_iter().map(|group| (key(&group.metadata), group)).collect();
-        catalogue.configs =
-            snapshot.configs.into_iter().map(|config| (key(&config.metadata), config)).collect();
+        catalogue.groups = snapshot.groups.into_iter().map(|group| (group.key(), group)).collect();
+        catalogue.configs = snapshot.configs.into_iter().map(|config| (config.key(), config)).collect();
+        catalogue.packages = snapshot.packages.into_iter().map(|package| (package.key(), package)).collect();
         for mut agent in snapshot.agents {
             agent.stand(fleet.register.standing(agent.view.instance_uid));
             agent.resolve(&fleet.catalogue);

@@ -43,6 +43,8 @@ pub enum Denied {
     CertificateExpired(String),
     #[error("identity {0} was revoked")]
     Revoked(String),
+    #[error("{0} is for agents that an operator has to approve")]
+    Waits(String),
     #[error("identity {0} speaks for {MOST_UIDS} agents already")]
     TooMany(String),
 }
@@ -165,6 +167,27 @@ impl Register {
                 not_revoked(self.identities().get(identity).ok_or(Denied::Unknown)?)
             }
             Proof::Vouched { key, .. } => self.vouched(key).map_or(Ok(()), not_revoked),
+        }
+    }
+
+    /// Whether files of packages are for whoever proved this: not for those whom an operator has yet to let in.
+    pub fn takes_packages(&self, proof: &Proof) -> Result<(), Denied> {
+        self.stands(proof)?;
+        let holder = match proof {
+            Proof::Open => None,
+            Proof::Token(digest) => {
+                let token = self.token_of(digest).ok_or(Denied::Unknown)?;
+                return match token.spec.approval {
+                    Approval::Automatic => Ok(()),
+                    Approval::Manual => Err(Denied::Waits(token.path())),
+                };
+            }
+            Proof::Credential { identity, .. } => self.identities().get(identity),
+            Proof::Vouched { key, .. } => self.vouched(key),
+        };
+        match holder.filter(|holder| !holder.is_active()) {
+            None => Ok(()),
+            Some(holder) => Err(Denied::Waits(holder.name.clone())),
         }
     }
 

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 
 use super::fleet::{
     Agent,
-    resource::{AgentGroup, AgentRemoteConfig, Key, Namespace},
+    resource::{AgentGroup, AgentPackage, AgentRemoteConfig, Key, Namespace},
 };
 use super::identity::{CertificateRequest, EnrollmentToken, Identity};
 use crate::wire::InstanceUid;
@@ -42,6 +42,8 @@ pub enum Change {
     Group(AgentGroup),
     Config(AgentRemoteConfig),
     DeleteConfig(Key),
+    Package(AgentPackage),
+    DeletePackage(Key),
     Token(Box<EnrollmentToken>),
     DeleteToken(Key),
     Identity(Box<Identity>),
@@ -57,6 +59,7 @@ pub struct Snapshot {
     pub namespaces: Vec<Namespace>,
     pub groups: Vec<AgentGroup>,
     pub configs: Vec<AgentRemoteConfig>,
+    pub packages: Vec<AgentPackage>,
     pub tokens: Vec<EnrollmentToken>,
     pub identities: Vec<Identity>,
     pub requests: Vec<CertificateRequest>,

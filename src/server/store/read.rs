@@ -10,7 +10,7 @@ use super::{
     Snapshot, StoreError,
     record::AgentRecord,
     schema::refine,
-    write::{CONFIG, GROUP, IDENTITY, NAMESPACE, REQUEST, TOKEN},
+    write::{CONFIG, GROUP, IDENTITY, NAMESPACE, PACKAGE, REQUEST, TOKEN},
 };
 use crate::{server::fleet::resource::AgentRemoteConfig, wire::InstanceUid};
 
@@ -29,6 +29,7 @@ pub(super) fn snapshot(sql: &Connection, path: &Path) -> Result<Snapshot, StoreE
         namespaces: documents(sql, NAMESPACE, path)?,
         groups: documents(sql, GROUP, path)?,
         configs,
+        packages: documents(sql, PACKAGE, path)?,
         tokens: documents(sql, TOKEN, path)?,
         identities: documents(sql, IDENTITY, path)?,
         requests: documents(sql, REQUEST, path)?,

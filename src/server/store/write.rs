@@ -5,11 +5,12 @@ use rusqlite::{Connection, Result, Transaction, params};
 use sha2::{Digest, Sha256};
 
 use super::{Change, record::AgentRecord};
-use crate::server::fleet::resource::{AgentGroup, AgentRemoteConfig, Namespace};
+use crate::server::fleet::resource::{AgentRemoteConfig, Namespace, Resource};
 
 pub(super) const NAMESPACE: &str = "Namespace";
 pub(super) const GROUP: &str = "AgentGroup";
 pub(super) const CONFIG: &str = "AgentRemoteConfig";
+pub(super) const PACKAGE: &str = "AgentPackage";
 pub(super) const TOKEN: &str = "EnrollmentToken";
 pub(super) const IDENTITY: &str = "Identity";
 pub(super) const REQUEST: &str = "CertificateRequest";
@@ -37,9 +38,11 @@ fn one(sql: &Transaction<'_>, change: &Change) -> Result<()> {
         }
         Change::Namespace(namespace) => put_namespace(sql, namespace),
         Change::DeleteNamespace(name) => delete(sql, NAMESPACE, "", name),
-        Change::Group(group) => put_group(sql, group),
+        Change::Group(group) => put_resource(sql, GROUP, group),
         Change::Config(config) => put_config(sql, config),
         Change::DeleteConfig(key) => delete(sql, CONFIG, &key.namespace, &key.name),
+        Change::Package(package) => put_resource(sql, PACKAGE, package),
+        Change::DeletePackage(key) => delete(sql, PACKAGE, &key.namespace, &key.name),
         Change::Token(token) => {
             put(sql, TOKEN, &token.metadata.namespace, &token.metadata.name, &json(token)?, None)
         }
@@ -80,8 +83,12 @@ fn put_namespace(sql: &Transaction<'_>, namespace: &Namespace) -> Result<()> {
     put(sql, NAMESPACE, "", &namespace.name, &json(namespace)?, None)
 }
 
-fn put_group(sql: &Transaction<'_>, group: &AgentGroup) -> Result<()> {
-    put(sql, GROUP, &group.metadata.namespace, &group.metadata.name, &json(group)?, None)
+fn put_resource<S: serde::Serialize>(
+    sql: &Transaction<'_>,
+    kind: &str,
+    resource: &Resource<S>,
+) -> Result<()> {
+    put(sql, kind, &resource.metadata.namespace, &resource.metadata.name, &json(resource)?, None)
 }
 
 /// The config's text is a body; the document beside it has an empty `value`.

@@ -123,7 +123,7 @@ fn telemetry_endpoint(given: &Destination, class: &Class, place: &str) -> Result
     Ok(())
 }
 
-fn parse(text: &str, schemes: &[&str], place: &str) -> Result<Url, Invalid> {
+pub(in crate::server::fleet) fn parse(text: &str, schemes: &[&str], place: &str) -> Result<Url, Invalid> {
     let wanted = format!("give a URL that begins with one of {}", listed(schemes));
     let url =
         Url::parse(text).map_err(|error| Invalid::new(place, format!("is no URL ({error}); {wanted}")))?;
@@ -155,7 +155,7 @@ fn loopback(url: &Url) -> bool {
     }
 }
 
-fn headers(given: &Headers, place: &str) -> Result<(), Invalid> {
+pub(in crate::server::fleet) fn headers(given: &Headers, place: &str) -> Result<(), Invalid> {
     let special = |c: char| "!#$%&'*+-.^_`|~".contains(c);
     for (name, values) in &given.0 {
         let place = format!("{place}.{name}");

@@ -19,6 +19,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub(super) use check::{headers as check_headers, parse as check_url};
 pub use offer::{Issued, Unsettled, Wanted};
 pub use state::SettingsState;
 
@@ -170,6 +171,8 @@ impl ConnectionSettings {
 }
 
 /// Takes `null` for what is not set.
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+pub(super) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    from: D,
+) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
