@@ -83,6 +83,7 @@ install_tools() {
     command -v haproxy || wanted+=(haproxy)
     command -v tinyproxy || wanted+=(tinyproxy)
     command -v microsocks || wanted+=(microsocks)
+    command -v minisign || wanted+=(minisign)
     command -v systemd-analyze || wanted+=(systemd)
     if [ -e tests/browser/package.json ]; then
         command -v chromium || wanted+=(chromium)

@@ -42,6 +42,9 @@ pub enum Error {
     /// A file named on the command line cannot be read.
     #[error("cannot read {path}: {source}", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}", path = path.display())]
+    Write { path: PathBuf, source: std::io::Error },
     /// A file named on the command line does not hold what it should.
     #[error("{origin}: {what}")]
     Content { origin: String, what: String },

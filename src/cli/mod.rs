@@ -12,6 +12,7 @@
 //! | `model`, `kind` | what is read out of the server's JSON |
 //! | `output` | tables, JSON, YAML; control characters from the server never reach a terminal |
 //! | `get`, `apply`, `push`, `restart`, `message`, `discover`, `watch`, `delete`, `create`, `context`, `about` | one command each |
+//! | `package` | `package keygen`, `sign`, `inspect`: files and keys on this machine, no server |
 //! | `decide` | `revoke`, `rotate`, `approve`, `deny`; `enrolment`: what `get` shows of those things |
 
 mod about;
@@ -32,6 +33,7 @@ mod manifest;
 mod message;
 mod model;
 mod output;
+mod package;
 mod push;
 mod restart;
 mod select;
@@ -59,6 +61,9 @@ pub async fn run(args: Args) -> Result<(), Error> {
     {
         return about::client_version();
     }
+    if let Command::Package(command) = &args.command {
+        return package::run(command, &env);
+    }
     let settings = Settings::resolve(&args.global, &env)?;
     let client = Client::connect(&settings).await?;
     match &args.command {
@@ -77,6 +82,6 @@ pub async fn run(args: Args) -> Result<(), Error> {
         Command::Deny(deny) => decide::deny(&client, deny).await,
         Command::Whoami => about::whoami(&client).await,
         Command::Version(_) => about::version(&client).await,
-        Command::Context(_) => unreachable!("answered above, without a server"),
+        Command::Context(_) | Command::Package(_) => unreachable!("answered above, without a server"),
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct Environment {
     pub server: Option<String>,
     pub token_file: Option<PathBuf>,
     pub token: Option<Secret>,
+    /// Of the secret key that packages are signed with.
+    pub key_password: Option<Secret>,
     pub config: Option<PathBuf>,
     pub config_home: Option<PathBuf>,
     pub home: Option<PathBuf>,
@@ -61,6 +63,7 @@ impl Environment {
             server: text("OPAMPCTL_SERVER"),
             token_file: path("OPAMPCTL_TOKEN_FILE"),
             token: text("OPAMPCTL_TOKEN").map(Secret),
+            key_password: text("OPAMPCTL_KEY_PASSWORD").map(Secret),
             config: path("OPAMPCTL_CONFIG"),
             config_home: path("XDG_CONFIG_HOME"),
             home: path("HOME"),

@@ -44,6 +44,12 @@ const COMMENT_LIMIT: usize = 1024;
 pub struct InvalidName(String);
 
 impl PackageName {
+    /// For what has no name that can be read.
+    #[cfg(feature = "cli")]
+    pub(super) fn unknown() -> Self {
+        Self("unknown".to_owned())
+    }
+
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -13,13 +13,25 @@
 //! package` signs and inspects with it; the server looks at what is uploaded; the supervisor verifies and unpacks.
 
 mod claims;
+#[cfg(feature = "cli")]
+mod contents;
 #[cfg(feature = "supervisor")]
 pub mod fetch;
+#[cfg(feature = "cli")]
+mod inspect;
+#[cfg(feature = "cli")]
+mod signing;
 #[cfg(feature = "supervisor")]
 mod unpack;
 mod verify;
 
 pub use claims::{Claims, InvalidClaims, InvalidName, PackageName};
+#[cfg(feature = "cli")]
+pub use contents::{ContentsError, architectures};
+#[cfg(feature = "cli")]
+pub use inspect::{Inspected, Reason, inspect};
+#[cfg(feature = "cli")]
+pub use signing::{KeyId, NewKeys, Signed, SigningError, SigningKey, Stated};
 #[cfg(feature = "supervisor")]
 pub use unpack::{Limits, UnpackError, Unpacked, unpack};
 pub use verify::{InvalidKey, Keys, Offered, Refused, Trust, Verified};

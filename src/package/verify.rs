@@ -200,7 +200,7 @@ fn expect(got: [u8; 32], offered: [u8; 32]) -> Result<(), Refused> {
     Err(Refused::Hash { got: HEXLOWER.encode(&got), offered: HEXLOWER.encode(&offered) })
 }
 
-fn signature(bytes: &[u8]) -> Result<Signature, Refused> {
+pub(super) fn signature(bytes: &[u8]) -> Result<Signature, Refused> {
     if bytes.is_empty() {
         return Err(Refused::Unsigned);
     }
@@ -211,7 +211,10 @@ fn signature(bytes: &[u8]) -> Result<Signature, Refused> {
     Signature::decode(text).map_err(|why| Refused::Garbage(why.to_string()))
 }
 
-fn read(file: &mut File, mut verifier: Option<&mut StreamVerifier<'_>>) -> io::Result<([u8; 32], u64)> {
+pub(super) fn read(
+    file: &mut File,
+    mut verifier: Option<&mut StreamVerifier<'_>>,
+) -> io::Result<([u8; 32], u64)> {
     file.seek(SeekFrom::Start(0))?;
     let (mut hash, mut size, mut chunk) = (Sha256::new(), 0, vec![0; CHUNK]);
     loop {
@@ -230,7 +233,7 @@ fn read(file: &mut File, mut verifier: Option<&mut StreamVerifier<'_>>) -> io::R
 }
 
 /// The signer's words, after the signature was found to be good; what they say must hold.
-fn claims(
+pub(super) fn claims(
     signature: &Signature,
     trust: &Trust<'_>,
     offered: &Offered<'_>,

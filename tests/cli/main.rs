@@ -3,6 +3,7 @@
 mod changes;
 mod failures;
 mod messages;
+mod package;
 mod reading;
 mod real;
 mod stub;

@@ -1,9 +1,11 @@
 //! The grammar of the command line, and no behaviour.
 //!
-//! - `enrolment`: who may be an agent; `messages`: what is said to one agent and answered by it
+//! - `enrolment`: who may be an agent; `messages`: what is said to one agent and answered by it;
+//!   `packages`: what is done with artefacts
 
 mod enrolment;
 mod messages;
+mod packages;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 
 pub(super) use enrolment::{Approve, CreateCommand, CreateToken, Deny, Revoke, Rotate};
 pub(super) use messages::{Discover, DiscoverFormat, Message, MessageFormat};
+pub(super) use packages::{Inspect, InspectFormat, Keygen, PackageCommand, Sign};
 
 use super::kind::Kind;
 use super::select::Selector;
@@ -76,6 +79,9 @@ pub(super) enum Command {
     Approve(Approve),
     /// Refuse a request for a certificate
     Deny(Deny),
+    /// Make keys, sign artefacts and look at what is signed; asks no server
+    #[command(subcommand)]
+    Package(PackageCommand),
     /// List contexts, or choose one
     #[command(subcommand)]
     Context(ContextCommand),
