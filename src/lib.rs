@@ -80,6 +80,7 @@
 //! | A state is on disk before the server is told of it | `Driver::status` is the only way to a status; [`supervisor::journal`] is the only writer of `state.json` |
 //! | A committed state is never lost and a torn one never read | `journal::slots`, whose tests cut power between any two steps |
 //! | Restrictions are judged on what the Collector will read | `collector::lint` reads a remote layer twice, by two parsers, and both must agree |
+//! | Only `opampctl` can sign a package; neither server nor host has a secret key | `package::signing` is there under the feature `cli` alone |
 //! | A person's Collector config is never re-serialised | a layer is `LiveFile { contents: Vec<u8> }`; the parsed tree in `collector::lint` cannot be written out |
 //! | What the supervisor must own comes last | `compose` adds one overlay file after all layers; `owned` refuses `--set` on its keys |
 //! | A `supervisor.yaml` that does not pass its checks changes nothing; one that does, as little as it can | `supervisor::reload` judges beside, `driver::reload` swaps; every key is in `changes.rs` |
@@ -120,6 +121,7 @@
 //! | a command on the supervisor's host | the grammar in `supervisor/commands/args.rs`, a file of its own beside it, one arm in `mod.rs`, a row in `docs/supervisor.md` |
 //! | something that is asked of the running supervisor | a `Request` in `supervisor/control/mod.rs`, done in `supervisor/driver/requests.rs` |
 //! | something that `status` tells | `supervisor/control/status.rs`, filled in `supervisor/driver/requests.rs`, said in `supervisor/commands/human.rs` |
+//! | something that a signature says | `package/claims.rs`, held against host and offer in `package/verify.rs`, given in `cli/args/packages.rs` |
 //! | a command of `opampctl` | the grammar in `cli/args/`, a file of its own, one arm in `cli/mod.rs` |
 //! | a way for a Collector to misbehave | `examples/fake_collector/switches.rs` |
 //! | a requirement that is not followed | its reason, a line in `docs/conformance-reasons.yaml` |
@@ -143,7 +145,7 @@
 //! | `tests/supervisor` | the built supervisor, with the fake Collector and real ones |
 //! | `tests/nloop` | that it comes to rest whichever system call it was killed at, or refused |
 //! | `tests/server`, `tests/browser` | the server over real sockets; its page in Chromium |
-//! | `tests/cli` | the built `opampctl`, with a stub and with the real server |
+//! | `tests/cli` | the built `opampctl`, with a stub and with the real server; its signatures, with the `minisign` tool |
 //! | `tests/fleet` | the three built programs together: a host that enrols, is let in, rotated and put out; a proxy by offer |
 //! | `tests/packaging` | that what is shipped around the programs fits them |
 //! | `tests/interop` | both ends against opamp-go; our server with the Collector project's supervisor, and with its `opamp` extension directly; haproxy between agents and our server |
