@@ -130,6 +130,17 @@ mod tests {
     }
 
     #[test]
+    fn another_longest_wait_is_grown_to_and_kept() {
+        let longest = |most| {
+            let mut backoff = Backoff::new(7).up_to(Duration::from_secs(most));
+            let waits = (0..200).map(|_| backoff.next(Retry::Failed)).max();
+            waits.unwrap().as_secs()
+        };
+        assert!((250..=300).contains(&longest(300)), "{}", longest(300));
+        assert!((8..=10).contains(&longest(10)), "{}", longest(10));
+    }
+
+    #[test]
     fn what_needs_a_change_is_tried_again_slowly_and_not_by_all_at_once() {
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..100 {
