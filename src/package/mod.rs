@@ -5,7 +5,7 @@
 //! passed a step has another type, and there is no way round a step:
 //!
 //! ```text
-//!   [`fetch`] ──▶ file ──▶ [`Verified`] ──▶ [`Unpacked`] in a directory of its own
+//!   [`fetch`] ──▶ file ──▶ [`Verified`] ──▶ [`Unpacked`] in a [`slots::Slot`]
 //!               hash, signature, claims      regular files only, limited
 //! ```
 //!
@@ -21,6 +21,8 @@ pub mod fetch;
 mod inspect;
 #[cfg(feature = "cli")]
 mod signing;
+#[cfg(feature = "supervisor")]
+pub mod slots;
 #[cfg(feature = "supervisor")]
 mod unpack;
 mod verify;

@@ -246,7 +246,9 @@ impl<'a> Unpacking<'a> {
 }
 
 fn make_directory(at: &Path) -> Result<(), UnpackError> {
-    let made = fs::DirBuilder::new().mode(0o755).create(at);
+    // Whatever the umask is.
+    let mode = || fs::set_permissions(at, fs::Permissions::from_mode(0o755));
+    let made = fs::DirBuilder::new().mode(0o755).create(at).and_then(|()| mode());
     made.map_err(|source| UnpackError::Io { doing: "creating", path: at.to_owned(), source })
 }
 
