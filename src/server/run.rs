@@ -160,7 +160,6 @@ impl Server {
         let files = PackageFiles::open(&options.data_dir, options.package_limit);
         let files =
             files.map_err(|source| ServerError::DataDir { path: options.data_dir.clone(), source })?;
-        hub.look(|fleet| warn_of_missing(fleet, &files));
         let files = Arc::new(files);
         let (stop, stopping) = watch::channel(false);
         let (guard, open) = mpsc::channel(1);
@@ -189,6 +188,7 @@ impl Server {
         let scheme = if api_tls.is_some() { "https" } else { "http" };
         tracing::info!(address = %opamp, tls = opamp_tls.is_some(), auth = ?options.agent_auth, "agents may connect");
         tracing::info!(page = %format!("{scheme}://{api_address}/"), "operators may connect");
+        hub.look(|fleet| warn_of_missing(fleet, &accept.files));
         let agents = accept::router(accept);
         tasks.push(tokio::spawn(listen::serve(opamp_listener, opamp_tls, agents, stopping.clone())));
         tasks.push(tokio::spawn(listen::serve(api_listener, api_tls, operators, stopping)));

@@ -216,6 +216,63 @@ async fn a_signature_that_comes_along_must_be_of_these_bytes() {
     assert_eq!(refused.json()["errors"][0]["location"], "body.spec.variants[0].signature");
 }
 
+/// Whoever is first wins: a package never names a file that was deleted beside it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deleting_uploading_and_naming_a_file_at_once_leave_what_fits_together() {
+    let bench = Bench::new().await;
+    let hash = hex(b"bytes");
+    let (file, named) = (format!("{FILES}/{hash}"), format!("{PACKAGES}/otelcol"));
+    let (mut refused, mut taken) = (0, 0);
+    for round in 0..40 {
+        upload(&bench, b"bytes").await;
+        let (again, deleted, made) = tokio::join!(
+            async { if round % 2 == 0 { upload_with(&bench, b"bytes", &[]).await.status } else { 200 } },
+            bench.api("DELETE", &file, None),
+            bench.api("POST", PACKAGES, Some(package("otelcol", &hash))),
+        );
+        assert!(matches!(again, 200 | 201), "{again}");
+        let there = bench.api("GET", &file, None).await.status == 200;
+        assert_eq!(on_disk(bench.dir.path()).contains(&hash), there, "disk and memory agree");
+        match (made.status, deleted.status) {
+            (201, 204 | 409) => {
+                assert!(there, "a package names it");
+                taken += 1;
+                assert_eq!(bench.api("DELETE", &named, None).await.status, 204);
+            }
+            (400, 204) => refused += 1,
+            other => panic!("{other:?}: {}", made.text()),
+        }
+    }
+    assert_eq!(taken + refused, 40);
+}
+
+#[tokio::test]
+async fn a_file_that_was_taken_away_by_hand_is_told_at_start_and_may_come_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(program(dir.path(), &[])).await;
+    let token = admin(dir.path());
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    let (hash, path) = (hex(b"bytes"), dir.path().join("packages").join(hex(b"bytes")));
+    assert_eq!(http(server.api, "POST", FILES, &headers, b"bytes").await.status, 201);
+    let made = rest(server.api, &token, "POST", PACKAGES, Some(package("otelcol", &hash))).await;
+    assert_eq!(made.status, 201);
+    // Cut while the server runs: the same upload puts it right.
+    std::fs::write(&path, "by").unwrap();
+    assert_eq!(http(server.api, "POST", FILES, &headers, b"bytes").await.status, 201);
+    assert_eq!(std::fs::read(&path).unwrap(), b"bytes");
+    let (_, log) = server.terminate().await;
+    assert!(!log.contains("names a file that is not there"), "{log}");
+    std::fs::remove_file(&path).unwrap();
+    let server = Running::start(program(dir.path(), &[])).await;
+    assert_eq!(http(server.api, "POST", FILES, &headers, b"bytes").await.status, 201);
+    let (_, log) = server.terminate().await;
+    assert!(
+        log.contains("default/otelcol") && log.contains(&hash) && log.contains("upload it again"),
+        "{log}"
+    );
+}
+
 /// An upload that stops in the middle, over a connection that stays open.
 async fn half(api: SocketAddr, token: &str, dir: &Path) -> TcpStream {
     let mut stream = TcpStream::connect(api).await.unwrap();

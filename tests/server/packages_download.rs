@@ -8,7 +8,7 @@ use crate::{
     harness::{Bench, WITHIN, http, open},
     packages::{FILES, hex, upload},
     process::{Running, program},
-    secure::{Closed, credential, hello},
+    secure::{Ca, Closed, credential, hello},
 };
 
 #[tokio::test]
@@ -131,6 +131,26 @@ async fn s_tc_04_downloads_want_the_same_proof_as_opamp() {
     assert_eq!(get(Some(&own)).await, 200);
     server.order("revoke", &server.identities().await[0]).await;
     assert_eq!(get(Some(&own)).await, 401);
+}
+
+#[tokio::test]
+async fn s_tc_04_a_certificate_downloads_until_its_identity_is_revoked() {
+    let ours = Ca::new("ours");
+    let pem = ours.pem();
+    let server = Closed::with(|options, files| {
+        let path = files.join("ours.pem");
+        std::fs::write(&path, &pem).unwrap();
+        options.opamp.tls.as_mut().unwrap().client_cas = vec![path];
+    })
+    .await;
+    let path = format!("/packages/{}", upload(&server.bench, b"bytes").await);
+    let edge = server.agents().with(ours.client("edge-1"));
+    let mut agent = Identity::new(1);
+    server.post(&edge, None, &hello(&mut agent)).await.unwrap();
+    let part = edge.http("GET", &path, &[("range", "bytes=1-2")], b"").await;
+    assert_eq!((part.status, part.body.as_slice()), (206, b"yt".as_slice()));
+    server.order("revoke", &server.identities().await[0]).await;
+    assert_eq!(edge.http("GET", &path, &[], b"").await.status, 401);
 }
 
 #[tokio::test]

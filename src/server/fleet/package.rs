@@ -14,6 +14,8 @@ use crate::package::{Claims, PackageName};
 
 /// The longest version.
 const VERSION_LIMIT: usize = 64;
+/// There are not as many kinds of hosts.
+const MOST_VARIANTS: usize = 64;
 /// What a host's architecture is called elsewhere, and in OpAMP.
 const ALIASES: [(&str, &str); 3] = [("x86_64", "amd64"), ("x86-64", "amd64"), ("aarch64", "arm64")];
 
@@ -163,6 +165,10 @@ impl AgentPackageSpec {
         if let Some((field, _)) = given.into_iter().find(|(_, given)| *given) {
             let message = "is given beside variants; put it into each variant";
             return Err(Invalid::new(format!("spec.{field}"), message));
+        }
+        if self.variants.len() > MOST_VARIANTS {
+            let message = format!("are {}; a package may have {MOST_VARIANTS}", self.variants.len());
+            return Err(Invalid::new("spec.variants", message));
         }
         for (index, variant) in self.variants.iter().enumerate() {
             let place = format!("spec.variants[{index}]");

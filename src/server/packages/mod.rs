@@ -169,11 +169,14 @@ impl PackageFiles {
         let path = part.0.clone();
         let keeping = tokio::task::spawn_blocking(move || {
             let _turn = files.turn.lock().unwrap_or_else(PoisonError::into_inner);
-            if files.size(hash).is_some() {
+            let name = files.path(hash);
+            // Somebody may have taken it away, or cut it, by hand.
+            let whole = fs::metadata(&name).is_ok_and(|there| there.len() == size);
+            if files.size(hash).is_some() && whole {
                 return Ok(Kept::Known);
             }
             file.sync_all()?;
-            fs::rename(&part.0, files.path(hash))?;
+            fs::rename(&part.0, name)?;
             fs::File::open(&files.directory)?.sync_all()?;
             files.known().insert(hash, size);
             Ok(Kept::New)
@@ -192,7 +195,13 @@ impl PackageFiles {
         let files = self.clone();
         let sweeping = tokio::task::spawn_blocking(move || {
             let _turn = files.turn.lock().unwrap_or_else(PoisonError::into_inner);
-            if files.size(hash).is_some() { Ok(()) } else { fs::remove_file(files.path(hash)) }
+            if files.size(hash).is_some() {
+                return Ok(());
+            }
+            match fs::remove_file(files.path(hash)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => removed,
+            }
         });
         sweeping.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }

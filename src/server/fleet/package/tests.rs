@@ -106,6 +106,8 @@ fn what_is_wrong_is_refused_with_its_place_and_what_to_do() {
         let refused = check("otelcol", spec.clone()).unwrap_err();
         assert!(refused.field == field && refused.message.contains(told), "{spec}: {refused}");
     }
+    let many = check("otelcol", variants(json!(vec![both[0].clone(); 65]))).unwrap_err();
+    assert_eq!(many.to_string(), "spec.variants: are 65; a package may have 64");
     let long = check(&"x".repeat(65), single(&json!({}))).unwrap_err();
     assert_eq!(long.field, "metadata.name");
 }
