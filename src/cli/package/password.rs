@@ -2,6 +2,8 @@
 
 use std::{io, path::Path};
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::{super::settings::Secret, Error, content, read_text};
 
 /// The longest that the `minisign` tool takes.
@@ -49,10 +51,14 @@ pub(super) fn ask_new() -> Result<Secret, Error> {
 }
 
 fn prompt(words: &str, or: &str) -> Result<Secret, Error> {
-    rpassword::prompt_password(words).map(Secret).map_err(|why: io::Error| {
-        Error::Setting(format!(
+    // From here on an interrupt is an answer, not the end: the terminal does not stay without echo.
+    let heard = signal(SignalKind::interrupt());
+    let asked = heard.and_then(|_| rpassword::prompt_password(words));
+    asked.map(Secret).map_err(|why| match why.kind() {
+        io::ErrorKind::Interrupted | io::ErrorKind::UnexpectedEof => Error::Declined,
+        _ => Error::Setting(format!(
             "a password is needed, and there is no terminal to ask on ({why}): give --password-file FILE, OPAMPCTL_KEY_PASSWORD{or}"
-        ))
+        )),
     })
 }
 

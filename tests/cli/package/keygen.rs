@@ -4,6 +4,7 @@ use std::{
     io::{Read, Write},
     os::unix::fs::PermissionsExt,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use super::{Desk, PASSWORD, in_directory};
@@ -70,12 +71,12 @@ fn a_password_comes_from_a_file_or_the_environment_and_without_a_terminal_it_is_
     assert!(said.code == 1 && said.err.contains("password: holds no password"), "{said:?}");
 }
 
-/// `opampctl package` on a terminal of its own; each answer is typed after its question. What the terminal showed, and the
-/// exit code.
+/// A shell's line on a terminal of its own, in which `$package` is `opampctl package`. Each answer is typed after its
+/// question, once what is typed is not shown. What the terminal showed, and the exit code.
 fn typed(desk: &Desk, line: &str, answers: &[(&str, &str)]) -> (String, i32) {
     let mut command = Command::new("script");
-    let program = env!("CARGO_BIN_EXE_opampctl");
-    command.args(["-qec", &format!("exec '{program}' package {line}"), "/dev/null"]);
+    let package = format!("package='{} package'; ", env!("CARGO_BIN_EXE_opampctl"));
+    command.args(["-qec", &(package + line), "/dev/null"]);
     in_directory(&mut command, desk.0.path());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script");
     let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -87,28 +88,61 @@ fn typed(desk: &Desk, line: &str, answers: &[(&str, &str)]) -> (String, i32) {
             assert_eq!(screen.read(&mut byte).unwrap(), 1, "no {question:?} in {shown:?}");
             shown.push(byte[0]);
         }
-        keyboard.write_all(format!("{answer}\n").as_bytes()).unwrap();
+        wait_for_silence(child.id());
+        keyboard.write_all(answer.as_bytes()).unwrap();
     }
     screen.read_to_end(&mut shown).unwrap();
     (String::from_utf8_lossy(&shown).into_owned(), child.wait().unwrap().code().unwrap())
 }
 
+/// Until the terminal that `script` made shows nothing of what is typed.
+fn wait_for_silence(script: u32) {
+    let inside = std::fs::read_to_string(format!("/proc/{script}/task/{script}/children")).unwrap();
+    let terminal = std::fs::read_link(format!("/proc/{}/fd/0", inside.trim())).unwrap();
+    let start = Instant::now();
+    loop {
+        let settings = Command::new("stty").arg("-F").arg(&terminal).arg("-a").output().unwrap();
+        if String::from_utf8_lossy(&settings.stdout).contains(" -echo ") {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "{settings:?}");
+    }
+}
+
 #[test]
 fn on_a_terminal_a_new_password_is_asked_for_twice_and_an_old_one_once() {
     let desk = Desk::new();
-    let (shown, code) =
-        typed(&desk, "keygen", &[("new secret key: ", PASSWORD), ("The same again: ", "correct horst")]);
+    let twice = |first: &str, second: &str| {
+        typed(&desk, "$package keygen", &[("new secret key: ", first), ("The same again: ", second)])
+    };
+    let password = &format!("{PASSWORD}\n");
+    let (shown, code) = twice(password, "correct horst\n");
     assert_eq!(code, 64, "{shown}");
     assert!(shown.contains("the two passwords differ; nothing was written"), "{shown}");
     assert!(!desk.exists("minisign.key"));
-    let (shown, code) = typed(&desk, "keygen", &[("new secret key: ", "")]);
+    let (shown, code) = typed(&desk, "$package keygen", &[("new secret key: ", "\n")]);
     assert!(code == 64 && shown.contains("an empty password protects nothing"), "{shown}");
 
-    let (shown, code) =
-        typed(&desk, "keygen", &[("new secret key: ", PASSWORD), ("The same again: ", PASSWORD)]);
+    let (shown, code) = twice(password, password);
     assert_eq!(code, 0, "{shown}");
-    let sign = "sign otelcol --secret-key minisign.key --name otelcol --version 0.150.0";
-    let (shown, code) = typed(&desk, sign, &[("Password of minisign.key: ", PASSWORD)]);
+    let sign = "$package sign otelcol --secret-key minisign.key --name otelcol --version 0.150.0";
+    let (shown, code) = typed(&desk, sign, &[("Password of minisign.key: ", password)]);
     assert!(code == 0 && shown.contains("otelcol 0.150.0 for linux/amd64"), "{shown}");
     assert!(!shown.contains(PASSWORD), "{shown}");
+}
+
+#[test]
+fn who_interrupts_the_question_has_the_terminal_as_it_was_and_no_key() {
+    let desk = Desk::new();
+    // Ctrl-C in the middle of a word, and Ctrl-D at the beginning.
+    for answer in ["corr\u{3}", "\u{4}"] {
+        let line = "$package keygen; echo code $?; stty -a";
+        let (shown, _) = typed(&desk, line, &[("new secret key: ", answer)]);
+        assert!(shown.contains("opampctl: nothing was changed"), "{shown}");
+        assert!(
+            shown.contains("code 1\r\n") && shown.contains(" echo ") && shown.contains("isig "),
+            "{shown}"
+        );
+        assert!(!desk.exists("minisign.key") && !shown.contains("corr"), "{shown}");
+    }
 }
