@@ -55,3 +55,4 @@ mod setup;
 mod simulation;
 pub mod startup;
 pub mod target;
+pub mod upgrade;

@@ -2,7 +2,12 @@
 //!
 //! Bounded by whoever dials.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
@@ -20,12 +25,27 @@ use super::{
 /// Name look-up, connect, proxy, TLS and the WebSocket's handshake together.
 pub(super) const DIAL_WITHIN: Duration = Duration::from_secs(15);
 
+/// Which addresses of servers may be spoken to.
+pub(super) type May<'a> = &'a (dyn Fn(IpAddr) -> bool + Sync);
+
 /// A stream that the server reads.
 pub(super) async fn to_server(target: &Target) -> Result<Box<dyn Io>, DialError> {
+    to_server_at(target, &|_| true).await
+}
+
+/// The same, of a server whose address is judged once it is connected, before anything is said. A proxy looks names up
+/// by itself: the address of a server behind one is not known here.
+pub(super) async fn to_server_at(target: &Target, may: May<'_>) -> Result<Box<dyn Io>, DialError> {
     let tls = tls(target).await?;
     let (host, port) = (host(target), port(target));
     let stream = match &target.proxy {
-        None => tcp(host, port).await.map_err(|error| DialFailure::Connect(error).at(target))?,
+        None => {
+            let dialled = tcp(host, port).await.map_err(|error| DialFailure::Connect(error).at(target))?;
+            if !may(dialled.1.ip()) {
+                return Err(DialFailure::Address(dialled.1.ip()).at(target));
+            }
+            dialled.0
+        }
         Some(proxy) => {
             let by_proxy = |error| DialFailure::by_proxy(proxy, error).at(target);
             let mut stream = reach(proxy, tls.as_ref()).await.map_err(by_proxy)?;
@@ -66,15 +86,16 @@ fn port(target: &Target) -> u16 {
     target.url.port_or_known_default().unwrap_or(80)
 }
 
-async fn tcp(host: &str, port: u16) -> io::Result<Box<dyn Io>> {
+async fn tcp(host: &str, port: u16) -> io::Result<(Box<dyn Io>, SocketAddr)> {
     let stream = TcpStream::connect((host, port)).await?;
     stream.set_nodelay(true)?;
-    Ok(Box::new(stream))
+    let peer = stream.peer_addr()?;
+    Ok((Box::new(stream), peer))
 }
 
 /// With the connection's own TLS settings where the proxy is spoken to inside TLS (C-CT-13).
 async fn reach(proxy: &Proxy, tls: Option<&Arc<ClientConfig>>) -> Result<Box<dyn Io>, ProxyError> {
-    let stream = tcp(proxy.host(), proxy.port()).await.map_err(ProxyError::Connect)?;
+    let (stream, _) = tcp(proxy.host(), proxy.port()).await.map_err(ProxyError::Connect)?;
     if proxy.speaks() != Speaks::Https {
         return Ok(stream);
     }

@@ -24,6 +24,9 @@ pub enum DialFailure {
     /// No TCP connection: the name is not known, or nobody listens there.
     #[error("cannot connect: {0}; is the server up, and is server.endpoint right?")]
     Connect(io::Error),
+    /// The server is at an address that whoever dialled does not allow ([`download`](super::download)).
+    #[error("it is at {0}, which is not allowed")]
+    Address(std::net::IpAddr),
     /// Something is there and is too slow, after this many seconds.
     #[error("no answer within {0} s")]
     TimedOut(u64),
@@ -147,7 +150,8 @@ impl DialFailure {
             },
             // A gateway, a request that took too long, one that came too early.
             Self::Status(status) => !matches!(status, 500..=599 | 408 | 425),
-            Self::NoTls | Self::ServerName(_) | Self::Unauthorized | Self::Handshake(_) => true,
+            Self::NoTls | Self::ServerName(_) | Self::Unauthorized => true,
+            Self::Handshake(_) | Self::Address(_) => true,
         }
     }
 

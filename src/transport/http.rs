@@ -38,7 +38,7 @@ use crate::{
 /// Bodies smaller than this are not worth compressing.
 const GZIP_FROM: usize = 1024;
 /// The head of an answer, and what is read at once of its body: memory matters more than throughput here.
-const BUFFER: usize = 16 * 1024;
+pub(super) const BUFFER: usize = 16 * 1024;
 
 /// An exchange gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +123,7 @@ impl ExchangeError {
 }
 
 impl ExchangeFailure {
-    fn at(self, target: &Target) -> ExchangeError {
+    pub(super) fn at(self, target: &Target) -> ExchangeError {
         ExchangeError { url: target.shown(), why: self }
     }
 }

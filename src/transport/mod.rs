@@ -155,6 +155,8 @@ pub mod client;
 #[cfg(feature = "supervisor")]
 mod dial;
 #[cfg(feature = "supervisor")]
+pub mod download;
+#[cfg(feature = "supervisor")]
 mod error;
 #[cfg(feature = "supervisor")]
 mod frames;

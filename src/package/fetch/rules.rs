@@ -74,7 +74,8 @@ impl Rules {
         literal.map_or(Ok(()), |address| self.address(url.host_str().unwrap_or_default(), address))
     }
 
-    pub(super) fn address(&self, host: &str, address: IpAddr) -> Result<(), FetchError> {
+    /// Whether a host at this address may be asked.
+    pub fn address(&self, host: &str, address: IpAddr) -> Result<(), FetchError> {
         let address = address.to_canonical();
         let known = self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host));
         let own = self.networks.iter().any(|network| network.has(address));
