@@ -19,6 +19,7 @@
 //! - [`export`]: the supervisor's own telemetry as something to send; `own_telemetry`: where Collector and supervisor
 //!   send theirs by the server's word
 //! - [`connection`]: connection settings that the server offers
+//! - [`upgrade`]: packages on their way to this host
 //! - [`target`]: the server as something to dial; `passthrough`: the Collector's lines in the supervisor's log
 //!
 //! Not here: how bytes travel (`transport`), what a Collector is (`collector`), system calls (`os`).
