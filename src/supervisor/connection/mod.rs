@@ -2,7 +2,7 @@
 //!
 //! - `judge`: whether an offer for the connection to the server may be tried; `over`: what is dialled then
 //! - `csr`: a client certificate of the agent's own
-//! - [`machine`]: trying it, keeping it, going back; pure
+//! - `machine`: trying it, keeping it, going back; pure
 //! - `start`: which server a start dials
 //! - `status`: how it went with an offer of several classes, as the server is told it
 //!
