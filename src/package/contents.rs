@@ -5,10 +5,10 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{self, BufReader, Read, Seek, SeekFrom},
+    io::{self, Read},
 };
 
-use flate2::read::MultiGzDecoder;
+use super::format::Format;
 
 /// As much of an ELF file as says for what it was built.
 const HEADER: usize = 20;
@@ -18,8 +18,10 @@ const HEADER: usize = 20;
 pub enum ContentsError {
     #[error("reading it: {0}")]
     Read(#[source] io::Error),
-    #[error("hosts take .tar.gz, .tar.zst or one bare executable, and this is none of them")]
-    Format,
+    #[error(
+        "hosts take .tar.gz, .tar.zst or one bare executable, and this is none of them (it starts with {0:02x?})"
+    )]
+    Format(Vec<u8>),
     #[error("the archive is broken: {0}")]
     Broken(#[source] io::Error),
 }
@@ -27,19 +29,14 @@ pub enum ContentsError {
 /// Each of the architectures that hosts have (`amd64`, `arm64`), with one of the programs that were built for it; of a bare
 /// executable the path is empty. Nothing for what is only data.
 pub fn architectures(file: &mut File) -> Result<BTreeMap<&'static str, String>, ContentsError> {
-    file.seek(SeekFrom::Start(0)).map_err(ContentsError::Read)?;
-    let header = header(file).map_err(ContentsError::Read)?;
-    file.seek(SeekFrom::Start(0)).map_err(ContentsError::Read)?;
-    let input = BufReader::new(file);
-    match header[..] {
-        [0x1f, 0x8b, ..] => programs(MultiGzDecoder::new(input)),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => zstd::stream::read::Decoder::with_buffer(input).and_then(programs),
-        [0x7f, b'E', b'L', b'F', ..] => {
-            return Ok(architecture(&header).map(|arch| (arch, String::new())).into_iter().collect());
+    match Format::of(file).map_err(ContentsError::Read)? {
+        Format::Archive(tar) => programs(tar).map_err(ContentsError::Broken),
+        Format::Executable(mut bytes) => {
+            let header = header(&mut bytes).map_err(ContentsError::Read)?;
+            Ok(architecture(&header).map(|arch| (arch, String::new())).into_iter().collect())
         }
-        _ => return Err(ContentsError::Format),
+        Format::Unknown(magic) => Err(ContentsError::Format(magic)),
     }
-    .map_err(ContentsError::Broken)
 }
 
 fn programs(archive: impl Read) -> io::Result<BTreeMap<&'static str, String>> {
@@ -122,6 +119,14 @@ mod tests {
         let both = tar(&[("a", elf(2, 62)), ("b", elf(2, 183))]);
         assert_eq!(of(&gzip(&both)).unwrap().len(), 2);
         assert_eq!(of(&gzip(&tar(&[("geoip.mmdb", vec![7; 99])]))), Ok(vec![]));
+    }
+
+    #[test]
+    fn an_archive_that_hosts_have_no_memory_for_is_not_signed() {
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+        encoder.window_log(24).unwrap();
+        encoder.write_all(&tar(&[("a", elf(2, 62))])).unwrap();
+        assert!(of(&encoder.finish().unwrap()).unwrap_err().contains("broken"));
     }
 
     #[test]

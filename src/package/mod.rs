@@ -17,6 +17,8 @@ mod claims;
 mod contents;
 #[cfg(feature = "supervisor")]
 pub mod fetch;
+#[cfg(any(feature = "cli", feature = "supervisor"))]
+mod format;
 #[cfg(feature = "cli")]
 mod inspect;
 #[cfg(feature = "cli")]

@@ -7,16 +7,15 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufReader, Read, Seek, SeekFrom, Write},
+    io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 use tar::EntryType;
 
-use super::Verified;
+use super::{Verified, format::Format};
 use limited::Limited;
 use path::relative;
 
@@ -27,8 +26,6 @@ mod tests;
 
 /// Read and written at once.
 const CHUNK: usize = 64 * 1024;
-/// The largest window of zstd, as a power of two: 8 MiB of memory, what levels up to 19 use.
-const WINDOW: u32 = 23;
 /// An archive may always grow to this; above it, [`Limits::ratio`] counts.
 const SMALL: u64 = 16 << 20;
 
@@ -115,25 +112,14 @@ fn unpack_into(
 ) -> Result<Vec<Unpacked>, UnpackError> {
     let allowed = limits.bytes.min(verified.size().saturating_mul(limits.ratio).max(SMALL));
     let file = verified.open().map_err(UnpackError::Broken)?;
-    let mut magic = Vec::new();
-    Read::by_ref(file).take(4).read_to_end(&mut magic).map_err(UnpackError::Broken)?;
-    file.seek(SeekFrom::Start(0)).map_err(UnpackError::Broken)?;
-    let input = BufReader::with_capacity(CHUNK, file);
-    match magic[..] {
-        [0x1f, 0x8b, ..] => {
-            Unpacking::of(into, limits).archive(Limited::new(MultiGzDecoder::new(input), allowed))
-        }
-        [0x28, 0xb5, 0x2f, 0xfd] => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(input).map_err(UnpackError::Broken)?;
-            decoder.window_log_max(WINDOW).map_err(UnpackError::Broken)?;
-            Unpacking::of(into, limits).archive(Limited::new(decoder, allowed))
-        }
-        [0x7f, b'E', b'L', b'F'] => {
+    match Format::of(file).map_err(UnpackError::Broken)? {
+        Format::Archive(tar) => Unpacking::of(into, limits).archive(Limited::new(tar, allowed)),
+        Format::Executable(bytes) => {
             let mut all = Unpacking::of(into, limits);
-            all.file(PathBuf::from(name), true, &mut Limited::new(input, allowed))?;
+            all.file(PathBuf::from(name), true, &mut Limited::new(bytes, allowed))?;
             all.done()
         }
-        _ => Err(UnpackError::Format(magic)),
+        Format::Unknown(magic) => Err(UnpackError::Format(magic)),
     }
 }
 
