@@ -29,7 +29,7 @@ use semver::Version;
 use sha2::{Digest, Sha256};
 
 use super::{Limits, PackageName, UnpackError, Verified, unpack};
-use crate::os::fs::{FsError, sha256_of, sync_dir, write_synced};
+use crate::os::fs::{FsError, failed, sha256_of, sync_dir, write_synced};
 
 const HALF: &str = "x-";
 const TRASH: &str = ".trash-";
@@ -94,16 +94,12 @@ impl SlotError {
 impl Slots {
     /// The directory is made if it is not there; what an earlier life left half done in it is removed.
     pub fn open(directory: &Path) -> Result<Self, FsError> {
-        let failed = |doing| {
-            let path = directory.to_owned();
-            move |source| FsError::Io { doing, path, source }
-        };
-        fs::create_dir_all(directory).map_err(failed("create"))?;
+        fs::create_dir_all(directory).map_err(failed("create", directory))?;
         // The Collector may run as another user; whether that one gets here is up to the directories above.
         fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
-            .map_err(failed("set the mode of"))?;
-        for entry in fs::read_dir(directory).map_err(failed("read"))? {
-            let entry = entry.map_err(failed("read"))?;
+            .map_err(failed("set the mode of", directory))?;
+        for entry in fs::read_dir(directory).map_err(failed("read", directory))? {
+            let entry = entry.map_err(failed("read", directory))?;
             let name = entry.file_name();
             let half = name.to_str().is_some_and(|name| name.starts_with(HALF) || name.starts_with(TRASH));
             if half && let Err(error) = fs::remove_dir_all(entry.path()) {
@@ -135,11 +131,7 @@ impl Slots {
         }
         let made = Self::fill(&half, verified, name, version, bare, limits).and_then(|()| {
             let to = self.directory.join(&id.0);
-            fs::rename(&half, &to).map_err(|source| FsError::Io {
-                doing: "put in place",
-                path: to,
-                source,
-            })?;
+            fs::rename(&half, &to).map_err(failed("put in place", &to))?;
             Ok(sync_dir(&self.directory)?)
         });
         if let Err(error) = made {
@@ -159,9 +151,8 @@ impl Slots {
         bare: &str,
         limits: Limits,
     ) -> Result<(), SlotError> {
-        let failed = |source| FsError::Io { doing: "create", path: half.to_owned(), source };
-        fs::create_dir(half).map_err(failed)?;
-        fs::set_permissions(half, fs::Permissions::from_mode(0o755)).map_err(failed)?;
+        fs::create_dir(half).map_err(failed("create", half))?;
+        fs::set_permissions(half, fs::Permissions::from_mode(0o755)).map_err(failed("create", half))?;
         let files = unpack(verified, &half.join(FILES), bare, limits)?;
         let text = Manifest::of(name, version, *verified.sha256(), files).to_json();
         write_synced(&half.join(MANIFEST), &text, 0o444)?;
@@ -175,8 +166,7 @@ impl Slots {
         let directory = self.directory.join(&id.0);
         let Ok(seal) = fs::read_to_string(directory.join(COMPLETE)) else { return Ok(None) };
         let path = directory.join(MANIFEST);
-        let text =
-            fs::read(&path).map_err(|source| FsError::Io { doing: "read", path: path.clone(), source })?;
+        let text = fs::read(&path).map_err(failed("read", &path))?;
         if seal.trim() != HEXLOWER.encode(&Sha256::digest(&text)) {
             return Err(SlotError::Damaged { path, what: "not what was written" });
         }
@@ -205,14 +195,14 @@ impl Slots {
         if trash.exists() {
             remove_all(&trash)?;
         }
-        fs::rename(&from, &trash).map_err(|source| FsError::Io { doing: "remove", path: from, source })?;
+        fs::rename(&from, &trash).map_err(failed("remove", &from))?;
         sync_dir(&self.directory)?;
         remove_all(&trash)
     }
 }
 
 fn remove_all(path: &Path) -> Result<(), FsError> {
-    fs::remove_dir_all(path).map_err(|source| FsError::Io { doing: "remove", path: path.to_owned(), source })
+    fs::remove_dir_all(path).map_err(failed("remove", path))
 }
 
 impl Slot {

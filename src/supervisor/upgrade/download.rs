@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    os::fs::{FsError, PRIVATE, write_atomic},
+    os::fs::{FsError, PRIVATE, failed, write_atomic},
     package::fetch::{Action, Answer, Fetch, FetchError, Get, Part, Rules, Wanted},
     transport::{
         DialFailure, Proxy, Target,
@@ -270,9 +270,4 @@ fn to_json(part: &Part) -> Vec<u8> {
 fn of_json(bytes: &[u8]) -> Option<Part> {
     let value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
     Some(Part { have: 0, etag: value["etag"].as_str().map(str::to_owned), total: value["total"].as_u64() })
-}
-
-fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FsError {
-    let path = path.to_owned();
-    move |source| FsError::Io { doing, path, source }
 }
