@@ -3,7 +3,7 @@
 //! - [`client`]: one agent's conversation with a server: when to dial, what to send, what a reply asks for
 //! - [`server`]: one server's view of one agent, and what to answer
 //! - [`report`]: the parts of an agent's state that both ends keep, compare and leave out when unchanged
-//! - [`settings`]: connection settings as offered; [`custom`]: custom messages
+//! - [`settings`], [`packages`]: connection settings and packages as offered; [`custom`]: custom messages
 //! - [`backoff`]: when to try again
 //!
 //! Time comes in as a [`Duration`](std::time::Duration) since any fixed start; randomness comes in as a
@@ -79,6 +79,7 @@
 pub mod backoff;
 pub mod client;
 pub mod custom;
+pub mod packages;
 pub mod report;
 pub mod server;
 pub mod settings;

@@ -227,6 +227,7 @@ impl Server {
         let desired = Desired {
             remote_config: self.wanted.as_ref(),
             connection_settings: self.settings.as_ref(),
+            packages: None,
             custom_capabilities: &self.custom,
             new_instance_uid: self.new_uid,
             components: Some(&self.catalogue),
@@ -269,6 +270,7 @@ impl Server {
         let desired = Desired {
             remote_config: self.wanted.as_ref(),
             connection_settings: self.settings.as_ref(),
+            packages: None,
             custom_capabilities: &self.custom,
             new_instance_uid: self.new_uid,
             components: None,

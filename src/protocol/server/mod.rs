@@ -25,7 +25,7 @@ use crate::wire::{
     AgentCaps, InstanceUid, ServerCaps,
     proto::{
         AgentRemoteConfig, AgentToServer, AgentToServerFlags, ComponentDetails, ConnectionSettingsOffers,
-        ConnectionSettingsRequest, CustomMessage, ServerToAgent, ServerToAgentFlags,
+        ConnectionSettingsRequest, CustomMessage, PackagesAvailable, ServerToAgent, ServerToAgentFlags,
     },
 };
 
@@ -62,6 +62,12 @@ impl AgentView {
     pub fn reported_config_hash(&self) -> Option<&[u8]> {
         self.report.remote_config_status.as_ref().map(|status| &*status.last_remote_config_hash)
     }
+
+    /// The hash of the packages that the agent was offered last, as it says.
+    #[must_use]
+    pub fn reported_packages_hash(&self) -> Option<&[u8]> {
+        self.report.package_statuses.as_ref().map(|statuses| &*statuses.server_provided_all_packages_hash)
+    }
 }
 
 /// What the server wants of this agent now.
@@ -71,12 +77,36 @@ pub struct Desired<'a> {
     pub remote_config: Option<&'a AgentRemoteConfig>,
     /// All connection settings that are wanted, with their hash (S-CS-02). What the agent does not take is not sent.
     pub connection_settings: Option<&'a ConnectionSettingsOffers>,
+    /// The packages that the agent is to have.
+    pub packages: Option<Packages<'a>>,
     /// The custom capabilities of this server; none is the same as an empty list.
     pub custom_capabilities: &'a [String],
     /// Another uid for this agent: it asked for one, or its own is somebody else's.
     pub new_instance_uid: Option<InstanceUid>,
     /// Component maps by hash that this server already has (S-AC-02).
     pub components: Option<&'a dyn KnownComponents>,
+}
+
+/// The packages that are wanted of an agent. They are put together when they are sent, for what is needed to download
+/// them may be good for some time only.
+#[derive(Clone, Copy)]
+pub struct Packages<'a> {
+    /// See [`packages::hash_of_all`](super::packages::hash_of_all); always there (S-PK-02).
+    pub all_packages_hash: &'a [u8],
+    /// With that hash.
+    pub available: &'a dyn Fn() -> PackagesAvailable,
+    /// Whether an agent that has heard of them is to hear of them again.
+    pub insistence: Insistence,
+}
+
+/// See [`Packages::insistence`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Insistence {
+    /// Offered until the agent says that it knows them.
+    #[default]
+    Once,
+    /// Offered once more to one that knows them and failed, so that it tries again.
+    Again,
 }
 
 /// Component maps that are stored once for all agents that share them.
@@ -118,6 +148,7 @@ pub struct Session {
     asked_components: Said,
     offered: Said,
     offered_settings: Said,
+    offered_packages: Said,
     /// The custom capabilities that the agent was told of. `None` if it may have been told others before, and
     /// should know that there are none any more (B-CU-02).
     told_custom: Option<Vec<String>>,
@@ -157,6 +188,7 @@ impl Session {
             asked_components: Said::default(),
             offered: Said::default(),
             offered_settings: Said::default(),
+            offered_packages: Said::default(),
             told_custom: None,
         }
     }
@@ -172,7 +204,12 @@ impl Session {
             view.capabilities = caps;
         }
         let gap = self.follow(view, message.sequence_num, carried(&message));
+        let packages = view.reported_packages_hash().map(<[u8]>::to_vec);
         let changed = view.report.take_from(&mut message);
+        // Progress is reported under the hash that was known already, and is no reason to offer.
+        if view.reported_packages_hash() != packages.as_deref() {
+            self.offered_packages = Said::default();
+        }
         // A new status that names another hash than the wanted one is a reason to offer (S-RC-03).
         if changed.has(Part::RemoteConfigStatus) {
             self.offered = Said::default();

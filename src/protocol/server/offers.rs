@@ -1,11 +1,12 @@
 //! What a server says to an agent, in an answer or unprompted, and what it need not say again.
 
-use super::{AgentView, Desired, Session};
+use super::{AgentView, Desired, Insistence, Session};
 use crate::{
     protocol::{custom, settings},
     wire::proto::{
         AgentCapabilities, AgentIdentification, AgentRemoteConfig, CommandType, ConnectionSettingsOffers,
-        CustomCapabilities, CustomMessage, ServerCapabilities, ServerToAgent, ServerToAgentCommand,
+        CustomCapabilities, CustomMessage, PackagesAvailable, ServerCapabilities, ServerToAgent,
+        ServerToAgentCommand,
     },
 };
 
@@ -60,6 +61,7 @@ impl Session {
     ) {
         message.remote_config = self.offer(view, desired).cloned();
         message.connection_settings = self.offer_settings(view, desired);
+        message.packages_available = self.offer_packages(view, desired);
         message.agent_identification =
             desired.new_instance_uid.map(|uid| AgentIdentification { new_instance_uid: uid.to_vec() });
         self.tell_custom(message, desired.custom_capabilities);
@@ -121,6 +123,26 @@ impl Session {
         }
         let attempts = self.attempts_with(view, AgentCapabilities::ReportsConnectionSettingsStatus);
         self.offered_settings.again(&wanted.hash, attempts).then_some(taken)
+    }
+
+    /// The wanted packages, if the agent takes any (S-PK-01), does not name their hash already, and was not offered them
+    /// since (S-PK-06).
+    fn offer_packages(&mut self, view: &AgentView, desired: &Desired<'_>) -> Option<PackagesAvailable> {
+        let wanted = desired.packages?;
+        let offers = self.caps.has(ServerCapabilities::OffersPackages);
+        let takes = view.capabilities.has(AgentCapabilities::AcceptsPackages);
+        let known = view.reported_packages_hash() == Some(wanted.all_packages_hash);
+        let again = wanted.insistence == Insistence::Again;
+        if known && !again {
+            self.offered_packages = Said::default();
+        }
+        if !offers || !takes || (known && !again) {
+            return None;
+        }
+        let attempts = self.attempts_with(view, AgentCapabilities::ReportsPackageStatuses);
+        // An offer that is made again is another one than that which was made before.
+        let said = [wanted.all_packages_hash, &[u8::from(again)]].concat();
+        self.offered_packages.again(&said, attempts).then(|| (wanted.available)())
     }
 
     /// How often something is offered at most. Of an agent that does not report what became of it, nothing can be

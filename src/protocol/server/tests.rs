@@ -1,5 +1,6 @@
 //! The server's rules, one test per group of conformance ids.
 
+mod packages;
 mod settings;
 
 use std::time::Duration;
