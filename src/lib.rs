@@ -111,6 +111,7 @@
 //! | a REST path | the router in `server/api/mod.rs`, a handler beside it, its shape in `view.rs`, `docs/rest.md` |
 //! | something operators write | `server/fleet/resource.rs`, a `Change` in `server/store/mod.rs`, for a kind that is written whole a `Spec` beside `server/api/configs.rs`; tables only by a new migration at the end of `server/store/schema.rs` |
 //! | a rule about which config an agent gets | `server/fleet/desired.rs`; about its connection settings, `server/fleet/settings/` |
+//! | a rule about which package an agent gets | `server/fleet/offers/claims.rs`; about when, `progress.rs` beside it |
 //! | a product that discovery knows | a row in `supervisor/discovery/products.rs` |
 //! | a number or span of the supervisor | `telemetry/otlp/meters.rs`, `supervisor/driver/instruments.rs` |
 //! | a number of the server to watch | `server/hub/metrics.rs` and `server/api/metrics.rs` |

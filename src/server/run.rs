@@ -114,7 +114,7 @@ impl Options {
     /// What is needed to make agents known, if they must be.
     fn hub_terms(&self) -> Result<hub::Terms<'static>, KeyError> {
         if self.agent_auth == AgentAuth::None {
-            return Ok(hub::Terms::default());
+            return Ok(hub::Terms { register: Register::open(self.advertise.clone()), more: &[] });
         }
         let register = Register::new(private::agents_key(&self.data_dir)?, self.advertise.clone());
         let signs = self.opamp.tls.is_some();
@@ -165,18 +165,19 @@ impl Server {
         let (guard, open) = mpsc::channel(1);
 
         let gate = Arc::new(Gate::new(hub.clone(), options.gate_terms(), opamp_tls.clone()));
+        let load = Arc::new(Load::new(options.load));
         let accept = Accept {
             hub: hub.clone(),
             gate: gate.clone(),
             limit: options.message_limit,
             secure: opamp_tls.is_some(),
-            load: Arc::new(Load::new(options.load)),
+            load: load.clone(),
             files: files.clone(),
             stop: stopping.clone(),
             open: guard,
         };
         let auth = Arc::new(Auth::new(&token));
-        let api = Api { hub: hub.clone(), gate, files, stop: stopping.clone() };
+        let api = Api { hub: hub.clone(), gate, files, load, stop: stopping.clone() };
         let operators = api::protected(api.clone(), auth.clone())
             .merge(api::open(api))
             .merge(web::router(auth))

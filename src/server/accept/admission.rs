@@ -150,9 +150,23 @@ impl Gate {
         self.hub.look(|fleet| fleet.register.bearer(&digest, now))
     }
 
-    /// Whether files of packages are for whoever proved this.
-    pub fn may_download(&self, admission: &Admission) -> Result<(), Denied> {
-        self.hub.look(|fleet| fleet.register.takes_packages(&admission.proof))
+    /// Lets a request for a file of a package in, or answers it: by a pass for just this file, else by what lets an agent
+    /// speak. `file` is what is asked for, if it can be one.
+    pub fn admit_download(&self, request: &Request, file: Option<&[u8; 32]>) -> Result<(), Box<Response>> {
+        if self.terms.auth == AgentAuth::None {
+            return Ok(());
+        }
+        let source = guard::peer(request);
+        let passed = file.and_then(|file| self.by_pass(request.headers(), file));
+        let proven = || {
+            self.prove(request).and_then(|proof| self.hub.look(|fleet| fleet.register.takes_packages(&proof)))
+        };
+        passed.unwrap_or_else(proven).map_err(|denied| Box::new(self.refuse(&denied, source)))
+    }
+
+    fn by_pass(&self, headers: &HeaderMap, file: &[u8; 32]) -> Option<Result<(), Denied>> {
+        let secret = headers.get(header::AUTHORIZATION)?.to_str().ok().and_then(guard::bearer)?;
+        self.hub.look(|fleet| fleet.register.passes(secret, file, Timestamp::now()))
     }
 
     /// The answer to whoever may not, or may not any more.

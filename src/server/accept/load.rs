@@ -115,6 +115,12 @@ impl Load {
         Ok(ticket)
     }
 
+    /// Downloads that are under way.
+    #[must_use]
+    pub fn downloading(&self) -> usize {
+        self.downloading.load(Ordering::Relaxed)
+    }
+
     /// For a WebSocket, or an exchange of an agent that is not known to be there.
     pub fn pass(&self, who: u64, missing: usize) -> Result<(), Busy> {
         let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);

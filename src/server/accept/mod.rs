@@ -27,16 +27,14 @@ use tokio::sync::{mpsc, watch};
 
 pub use admission::{Gate, Terms};
 
-use super::{hub::Hub, packages::PackageFiles};
+use super::{
+    fleet::telling::{COMMANDER_PATH, PACKAGES_PATH},
+    hub::Hub,
+    packages::PackageFiles,
+};
 use crate::wire::{CONTENT_TYPE, DEFAULT_PATH};
 use load::Busy;
 pub use load::{Load, LoadLimits};
-
-/// Where OpAMP Commander serves the same.
-const COMMANDER_PATH: &str = "/api/v1/opamp";
-
-/// Where the files of packages are.
-const PACKAGES_PATH: &str = "/packages";
 
 /// What the endpoint needs.
 #[derive(Clone)]

@@ -18,7 +18,7 @@ impl Spec for AgentRemoteConfigSpec {
     const PLURAL: &'static str = "agentremoteconfigs";
     const WORDS: &'static str = "agent remote config";
 
-    fn check(mut self, _: &Metadata, _: &Api) -> Result<Self, Problem> {
+    fn check(mut self, _: &Metadata, _: &Fleet, _: &Api) -> Result<Self, Problem> {
         if self.content_type.is_empty() {
             "text/yaml".clone_into(&mut self.content_type);
         }

@@ -31,7 +31,7 @@ impl Spec for AgentGroupSpec {
     const PLURAL: &'static str = "agentgroups";
     const WORDS: &'static str = "agent group";
 
-    fn check(mut self, _: &Metadata, _: &Api) -> Result<Self, Problem> {
+    fn check(mut self, _: &Metadata, _: &Fleet, _: &Api) -> Result<Self, Problem> {
         if let Some(config) = &mut self.agent_config {
             config.normalise();
         }

@@ -1,6 +1,6 @@
 //! Prometheus' text format, by hand: a few numbers that say how the fleet and the server are.
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 use axum::{
     extract::State,
@@ -9,10 +9,16 @@ use axum::{
 };
 
 use super::Api;
-use crate::server::{fleet::Counts, hub::metrics::Histogram};
+use crate::server::{
+    fleet::{
+        Counts, Fleet,
+        offers::{PackagesState, Phase},
+    },
+    hub::metrics::Histogram,
+};
 
 pub(super) async fn metrics(State(api): State<Api>) -> Response {
-    let counts = api.hub.look(|fleet| Counts::of(fleet.agents.values()));
+    let (counts, packages) = api.hub.look(|fleet| (Counts::of(fleet.agents.values()), Packages::of(fleet)));
     let counters = &api.hub.metrics;
     let mut text = String::new();
     let mut family = |name: &str, kind: &str, help: &str, samples: &[(&str, u64)]| {
@@ -55,6 +61,9 @@ pub(super) async fn metrics(State(api): State<Api>) -> Response {
             &counters.full_state_requests,
         ),
         ("config_offers", "Remote configs sent to agents.", &counters.offers),
+        ("package_offers", "PackagesAvailable sent to agents.", &counters.package_offers),
+        ("package_downloads", "Answers with a file of a package, or a part of one.", &counters.downloads),
+        ("package_download_bytes", "Bytes of packages handed over to be sent.", &counters.download_bytes),
         ("restart_commands", "Restart commands sent to agents.", &counters.restarts),
         ("custom_messages_sent", "Custom messages sent to agents.", &counters.custom_sent),
         ("custom_messages_received", "Custom messages of agents that were kept.", &counters.custom_received),
@@ -92,8 +101,51 @@ pub(super) async fn metrics(State(api): State<Api>) -> Response {
             ("{reason=\"flood\"}", counters.flood.value()),
         ],
     );
+    let downloading = number(api.load.downloading());
+    family(
+        "opamp_server_package_downloads_active",
+        "gauge",
+        "Downloads of packages under way.",
+        &[("", downloading)],
+    );
+    packages.families(&mut family);
     handling(&mut text, &counters.handling);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// How far packages are.
+struct Packages {
+    /// Of each package of each agent.
+    states: BTreeMap<PackagesState, u64>,
+    offers: BTreeMap<Phase, u64>,
+}
+
+impl Packages {
+    fn of(fleet: &Fleet) -> Self {
+        let mut states: BTreeMap<_, _> = PackagesState::OF_ONE.into_iter().map(|state| (state, 0)).collect();
+        for agent in fleet.agents.values() {
+            for wanted in agent.packages.wanted.values() {
+                *states.entry(agent.state_of(&wanted.artefact).into()).or_default() += 1;
+            }
+        }
+        let mut offers: BTreeMap<_, _> = Phase::ALL.into_iter().map(|phase| (phase, 0)).collect();
+        for offer in fleet.catalogue.offers.values() {
+            *offers.entry(fleet.progress(offer).phase(offer)).or_default() += 1;
+        }
+        Self { states, offers }
+    }
+
+    fn families(&self, family: &mut impl FnMut(&str, &str, &str, &[(&str, u64)])) {
+        let labels: Vec<_> =
+            self.states.iter().map(|(state, count)| (format!("{{state=\"{state:?}\"}}"), *count)).collect();
+        let samples: Vec<_> = labels.iter().map(|(label, count)| (label.as_str(), *count)).collect();
+        let help = "Packages that are wanted of agents, by where they are with each.";
+        family("opamp_server_packages", "gauge", help, &samples);
+        let labels: Vec<_> =
+            self.offers.iter().map(|(phase, count)| (format!("{{phase=\"{phase:?}\"}}"), *count)).collect();
+        let samples: Vec<_> = labels.iter().map(|(label, count)| (label.as_str(), *count)).collect();
+        family("opamp_server_packageoffers", "gauge", "Package offers, by how far they are.", &samples);
+    }
 }
 
 /// How long the fleet takes for a message, as a histogram.

@@ -1,7 +1,7 @@
 //! The operator plane: REST under `/api/v1` in OpAMP Commander's shapes, with supersets where people need more,
 //! a stream of changes, health and metrics. Handlers check, then hand a plan to `server::hub`.
 //!
-//! - `resources`: what the kinds have in common that are written whole: `groups`, `configs`, `packages`
+//! - `resources`: what the kinds have in common that are written whole: `groups`, `configs`, `packages`, `packageoffers`
 //! - `agents`, `packagefiles`, `namespaces`, `system`, `messages`, `services`, `watch`: the routes
 //! - `enrollmenttokens`, `identities`, `certificaterequests`: the routes of enrolment
 //! - `view`: the model as JSON; `query`: list parameters; `body`: request bodies; [`problem`]: errors (RFC 9457)
@@ -20,6 +20,7 @@ mod messages;
 mod metrics;
 mod namespaces;
 mod packagefiles;
+mod packageoffers;
 mod packages;
 pub mod problem;
 mod query;
@@ -38,9 +39,9 @@ use axum::{
 use tokio::sync::watch::Receiver;
 
 use super::{
-    accept::Gate,
+    accept::{Gate, Load},
     auth::{Auth, guard},
-    fleet::resource::{AgentGroupSpec, AgentPackageSpec, AgentRemoteConfigSpec},
+    fleet::resource::{AgentGroupSpec, AgentPackageSpec, AgentRemoteConfigSpec, PackageOfferSpec},
     hub::Hub,
     packages::PackageFiles,
 };
@@ -53,6 +54,8 @@ pub struct Api {
     /// Who is let in on the agent plane, and what is signed for agents.
     pub gate: Arc<Gate>,
     pub files: Arc<PackageFiles>,
+    /// Knows how many downloads are under way.
+    pub load: Arc<Load>,
     /// Turns true when the server stops, so that streams end.
     pub stop: Receiver<bool>,
 }
@@ -68,11 +71,14 @@ pub fn protected(api: Api, auth: Arc<Auth>) -> Router {
         .route("/agents/{uid}/services", get(services::get))
         .route("/enrollmenttokens", get(enrollmenttokens::list).post(enrollmenttokens::post))
         .route("/enrollmenttokens/{name}", get(enrollmenttokens::get).delete(enrollmenttokens::delete))
-        .route("/agentgroups/{name}/agents", get(groups::agents));
+        .route("/agentgroups/{name}/agents", get(groups::agents))
+        .route("/packageoffers/{name}/agents", get(packageoffers::agents))
+        .route("/packageoffers/{name}/retry", post(packageoffers::retry));
     let written = [
         resources::routes::<AgentGroupSpec>(),
         resources::routes::<AgentRemoteConfigSpec>(),
         resources::routes::<AgentPackageSpec>(),
+        resources::routes::<PackageOfferSpec>(),
     ];
     let namespaced = written
         .into_iter()

@@ -129,6 +129,9 @@ fn content(fleet: &Fleet, name: &str) -> Option<&'static str> {
     if fleet.catalogue.packages.keys().any(|key| key.namespace == name) {
         return Some("has agent packages");
     }
+    if fleet.catalogue.offers_in(name).next().is_some() {
+        return Some("has package offers");
+    }
     fleet.catalogue.configs.keys().any(|key| key.namespace == name).then_some("has agent remote configs")
 }
 

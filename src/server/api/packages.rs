@@ -18,7 +18,7 @@ impl Spec for AgentPackageSpec {
     const PLURAL: &'static str = "agentpackages";
     const WORDS: &'static str = "agent package";
 
-    fn check(self, metadata: &Metadata, api: &Api) -> Result<Self, Problem> {
+    fn check(self, metadata: &Metadata, _: &Fleet, api: &Api) -> Result<Self, Problem> {
         Self::check(&self, &metadata.name, |file| api.files.size(file))?;
         Ok(self)
     }

@@ -22,7 +22,7 @@ use super::{
 use crate::server::{
     fleet::{
         Catalogue, Fleet,
-        resource::{Key, Metadata, Resource},
+        resource::{Condition, Key, Metadata, Resource},
     },
     hub::Plan,
     store::Change,
@@ -37,13 +37,18 @@ pub(super) trait Spec: Clone + DeserializeOwned + Send + 'static {
     const WORDS: &'static str;
 
     /// Brings what was sent into its one form, or refuses it.
-    fn check(self, metadata: &Metadata, api: &Api) -> Result<Self, Problem>;
+    fn check(self, metadata: &Metadata, fleet: &Fleet, api: &Api) -> Result<Self, Problem>;
     fn all(catalogue: &Catalogue) -> &BTreeMap<Key, Resource<Self>>;
     fn all_mut(catalogue: &mut Catalogue) -> &mut BTreeMap<Key, Resource<Self>>;
     fn show(fleet: &Fleet, resource: &Resource<Self>) -> Value;
     fn written(resource: Resource<Self>) -> Change;
     /// What takes it out of the store; `None` where a deleted one stays to be looked at, marked.
     fn removed(key: Key) -> Option<Change>;
+
+    /// Whether a condition still holds of what is written anew.
+    fn outlives(_: &Condition) -> bool {
+        true
+    }
 }
 
 /// The methods of the list, and of each resource in it.
@@ -99,7 +104,7 @@ pub(super) async fn post<S: Spec>(
                 let detail = format!("{} already exists: {ns}/{}", S::WORDS, metadata.name);
                 return Err(Problem::new(Reason::Conflict, detail.clone()).at("body.metadata.name", detail));
             }
-            let spec = given.spec()?.check(&metadata, &api)?;
+            let spec = given.spec()?.check(&metadata, fleet, &api)?;
             let conditions = vec![condition("Created", &happened::<S>("created"), now)];
             Ok(replace(Resource { metadata, spec, conditions }))
         })
@@ -120,8 +125,9 @@ async fn put<S: Spec>(
             let mut metadata = given.metadata(S::KIND, &ns, Some(&name), now)?;
             metadata.created_at = old.metadata.created_at;
             let mut conditions = old.conditions.clone();
+            conditions.retain(S::outlives);
             set_condition(&mut conditions, condition("Updated", &happened::<S>("updated"), now));
-            let spec = given.spec()?.check(&metadata, &api)?;
+            let spec = given.spec()?.check(&metadata, fleet, &api)?;
             Ok::<_, Problem>(replace(Resource { metadata, spec, conditions }))
         })
         .await?;

@@ -1,12 +1,14 @@
 //! The model as JSON: Commander's shapes, and beside them what people and tests need to see.
 
 pub(super) mod identity;
+mod packages;
 mod settings;
 
 use data_encoding::HEXLOWER;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+pub(super) use packages::offer;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -86,7 +88,7 @@ fn status(agent: &Agent, detail: Detail) -> Value {
         "lastReportedAt": rfc3339(agent.last_seen),
         "lastReportedAtPrecise": agent.last_seen.to_string(),
     });
-    for (field, value) in settings::fields(agent) {
+    for (field, value) in settings::fields(agent).into_iter().chain(packages::fields(agent)) {
         status[field] = value;
     }
     if let Some(transport) = agent.transport {
@@ -108,15 +110,6 @@ fn status(agent: &Agent, detail: Detail) -> Value {
     if let Some(wanted) = &agent.desired {
         let names: Vec<_> = wanted.config.iter().flat_map(|config| config.config_map.keys()).collect();
         status["desiredConfigNames"] = json!(names);
-    }
-    if let Some(packages) = &report.package_statuses {
-        let entries: BTreeMap<_, _> =
-            packages.packages.iter().map(|(name, package)| (name, json!({"name": package.name}))).collect();
-        status["packageStatuses"] = json!({
-            "packages": entries,
-            "serverProvidedAllPackagesHash": HEXLOWER.encode(&packages.server_provided_all_packages_hash),
-            "errorMessage": packages.error_message,
-        });
     }
     status
 }
@@ -252,6 +245,7 @@ fn conditions(agent: &Agent) -> Vec<Condition> {
         _ => String::new(),
     };
     let (settled, settings, unsettled) = settings::applied(agent);
+    let (installed, packages, lacking) = packages::installed(agent);
     let (there, gone) = ("Agent connected".to_owned(), "Agent not connected".to_owned());
     vec![
         one("Registered", agent.first_seen, Some(true), "system", "Agent registered".to_owned()),
@@ -265,6 +259,7 @@ fn conditions(agent: &Agent) -> Vec<Condition> {
         one("Healthy", agent.since.health, agent.healthy(), "agent", said),
         one("RemoteConfigApplied", agent.since.config, applied, &format!("{state:?}"), why),
         one("ConnectionSettingsApplied", agent.since.settings, settled, &format!("{settings:?}"), unsettled),
+        one("PackagesInstalled", agent.since.packages, installed, &format!("{packages:?}"), lacking),
     ]
 }
 

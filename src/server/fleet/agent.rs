@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Catalogue,
     desired::{Outcome, Unresolved, offer},
+    offers::{Packages, PackagesState},
     presence::Presence,
     resource::{AgentSpec, Attributes, check_name},
     selector::Described,
@@ -16,12 +17,12 @@ use super::{
 use crate::{
     protocol::{
         report::Part,
-        server::{AgentView, Desired, Received, Session},
+        server::{AgentView, Received, Session},
     },
     server::identity::register::Standing,
     wire::{
         AgentCaps, InstanceUid, attrs,
-        proto::{AgentCapabilities, AgentRemoteConfig, AgentToServer, RemoteConfigStatuses, ServerToAgent},
+        proto::{AgentCapabilities, AgentRemoteConfig, AgentToServer, RemoteConfigStatuses},
     },
 };
 
@@ -43,6 +44,8 @@ pub struct Since {
     pub config: Timestamp,
     #[serde(default)]
     pub settings: Timestamp,
+    #[serde(default)]
+    pub packages: Timestamp,
 }
 
 /// Where an agent is with the config that is wanted of it.
@@ -59,8 +62,8 @@ pub enum ConfigState {
     Unresolved,
 }
 
-/// What is compared to tell when a state changed: health, config, connection settings.
-type States = (Option<bool>, ConfigState, SettingsState);
+/// What is compared to tell when a state changed: health, config, connection settings, packages.
+type States = (Option<bool>, ConfigState, SettingsState, PackagesState);
 
 #[derive(Clone, Debug)]
 pub struct Agent {
@@ -96,6 +99,8 @@ pub struct Agent {
     pub held: bool,
     /// The URL by which the agent reached this server.
     pub reached_at: Option<String>,
+    /// What it is offered to install.
+    pub packages: Packages,
     pub restart_pending: bool,
     /// The uid chosen for an agent that asked for one.
     pub assigned_uid: Option<InstanceUid>,
@@ -115,7 +120,7 @@ impl Agent {
             presence: Presence::Disconnected,
             first_seen: now,
             last_seen: now,
-            since: Since { connected: now, health: now, config: now, settings: now },
+            since: Since { connected: now, health: now, config: now, settings: now, packages: now },
             desired: None,
             unresolved: None,
             managed: false,
@@ -127,6 +132,7 @@ impl Agent {
             enrolled_in: None,
             held: false,
             reached_at: None,
+            packages: Packages::default(),
             restart_pending: false,
             assigned_uid: None,
         }
@@ -142,6 +148,9 @@ impl Agent {
     ) -> Received {
         let before = self.states();
         let caps = self.view.capabilities;
+        if let Some(statuses) = &message.package_statuses {
+            self.packages.heard(statuses);
+        }
         let received = session.receive(&mut self.view, message);
         self.last_seen = now;
         let described = received.changed.has(Part::Description);
@@ -189,8 +198,8 @@ impl Agent {
         true
     }
 
-    /// Works out the wanted config and connection settings; says whether they are others than before. An agent that has
-    /// not yet said what it is belongs to no group.
+    /// Works out the wanted config, connection settings and packages; says whether they are others than before. An agent
+    /// that has not yet said what it is belongs to no group.
     pub fn resolve(&mut self, catalogue: &Catalogue) -> bool {
         if self.view.report.description.is_none() {
             return false;
@@ -209,7 +218,8 @@ impl Agent {
             Outcome::Unresolved(problem) => self.unresolved = Some(problem),
         }
         let settled = self.settle(catalogue);
-        self.desired.as_ref().map(|desired| &desired.config_hash) != before.as_ref() || settled
+        let claimed = self.claim(catalogue);
+        self.desired.as_ref().map(|desired| &desired.config_hash) != before.as_ref() || settled || claimed
     }
 
     /// Replaces the operator's wishes. A restart time that was not there before asks for one restart.
@@ -231,8 +241,16 @@ impl Agent {
         changed
     }
 
+    /// Does something, and keeps the time of each state that changes by it.
+    pub(super) fn noting<T>(&mut self, now: Timestamp, act: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.states();
+        let done = act(self);
+        self.note_changes(before, now);
+        done
+    }
+
     fn states(&self) -> States {
-        (self.healthy(), self.config_state(), self.settings_state())
+        (self.healthy(), self.config_state(), self.settings_state(), self.packages_state())
     }
 
     fn note_changes(&mut self, before: States, now: Timestamp) {
@@ -244,6 +262,9 @@ impl Agent {
         }
         if before.2 != self.settings_state() {
             self.since.settings = now;
+        }
+        if before.3 != self.packages_state() {
+            self.since.packages = now;
         }
     }
 
@@ -282,59 +303,6 @@ impl Agent {
     #[must_use]
     pub fn new_uid(&self) -> Option<InstanceUid> {
         self.spec.new_instance_uid.or(self.assigned_uid).filter(|uid| *uid != self.view.instance_uid)
-    }
-
-    /// The answer to the message that was just received; `custom` are the custom capabilities of this server.
-    pub fn reply(&mut self, session: &mut Session, custom: &[String]) -> ServerToAgent {
-        let reply = self.say(custom, |view, desired| session.reply(view, desired));
-        self.sent(&reply);
-        reply
-    }
-
-    /// Has something said with what is wanted of this agent now; of one that is held back, nothing is.
-    fn say<T>(&mut self, custom: &[String], say: impl FnOnce(&mut AgentView, &Desired<'_>) -> T) -> T {
-        let (new_instance_uid, told, open) = (self.new_uid(), self.told_settings(), !self.held);
-        let desired = Desired {
-            remote_config: self.desired.as_deref().filter(|_| open),
-            connection_settings: self.settings.as_ref().filter(|_| open && !told).map(Wanted::offers),
-            custom_capabilities: if open { custom } else { &[] },
-            new_instance_uid,
-            ..Default::default()
-        };
-        say(&mut self.view, &desired)
-    }
-
-    /// Whether the agent was sent the settings that are wanted, and will never say what came of them. It may connect
-    /// anew for each offer, so an offer for each connection would go on for ever.
-    fn told_settings(&self) -> bool {
-        let silent = !self.can(AgentCapabilities::ReportsConnectionSettingsStatus);
-        silent && self.settings.as_ref().is_some_and(|wanted| wanted.offers().hash == self.sent_settings)
-    }
-
-    fn sent(&mut self, message: &ServerToAgent) {
-        if let Some(settings) = &message.connection_settings {
-            self.sent_settings.clone_from(&settings.hash);
-        }
-    }
-
-    /// What is to be said unprompted.
-    #[must_use]
-    pub fn push(&mut self, session: &mut Session, custom: &[String]) -> Option<ServerToAgent> {
-        let message = self.say(custom, |view, desired| session.push(view, desired))?;
-        self.sent(&message);
-        Some(message)
-    }
-
-    /// Whether a restart is still to be sent: it was asked for, and the agent was not started since.
-    #[must_use]
-    pub fn restart_due(&self) -> bool {
-        let due = self.restart_pending && !self.held;
-        let Some(required) = self.spec.restart_required_at.filter(|_| due) else {
-            return false;
-        };
-        let started = self.view.report.health.as_ref().map_or(0, |health| health.start_time_unix_nano);
-        // Times of restarts come to the second, so a start within that second says nothing.
-        i128::from(started) < required.as_nanosecond() + 1_000_000_000
     }
 
     #[must_use]

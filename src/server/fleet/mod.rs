@@ -1,9 +1,10 @@
 //! The pure model of the fleet: agents, and the groups and configs that operators give them.
 //! No clock, no socket, no file: times come in, and `server::hub` performs what follows.
 //!
-//! - [`agent`]: one agent; [`presence`]: whether it is there; [`resource`], [`package`]: what operators write;
-//!   [`selector`]: which agents are meant
-//! - [`desired`]: the config each agent should run; [`settings`]: the connections it should use
+//! - [`agent`]: one agent; [`telling`]: what it is told; [`presence`]: whether it is there
+//! - [`resource`], [`package`]: what operators write; [`selector`]: which agents are meant
+//! - [`desired`]: the config each agent should run; [`settings`]: the connections it should use; [`offers`]: the packages
+//!   it should have, and when
 //! - [`messages`]: custom messages under way
 //!
 //! Owned by `server::hub`, shown by `server::api`, stored by `server::store`.
@@ -11,11 +12,13 @@
 pub mod agent;
 pub mod desired;
 pub mod messages;
+pub mod offers;
 pub mod package;
 pub mod presence;
 pub mod resource;
 pub mod selector;
 pub mod settings;
+pub mod telling;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +29,7 @@ use jiff::Timestamp;
 pub use agent::{Agent, ConfigState, DEFAULT_NAMESPACE, Transport};
 use package::FileHash;
 use presence::Presence;
-use resource::{AgentGroup, AgentPackage, AgentRemoteConfig, Key, Namespace};
+use resource::{AgentGroup, AgentPackage, AgentRemoteConfig, Key, Namespace, PackageOffer};
 
 use super::identity::{Identity, IdentityState, Register};
 use crate::wire::InstanceUid;
@@ -39,6 +42,7 @@ pub struct Catalogue {
     pub groups: BTreeMap<Key, AgentGroup>,
     pub configs: BTreeMap<Key, AgentRemoteConfig>,
     pub packages: BTreeMap<Key, AgentPackage>,
+    pub offers: BTreeMap<Key, PackageOffer>,
 }
 
 impl Catalogue {
@@ -47,6 +51,11 @@ impl Catalogue {
         self.groups
             .values()
             .filter(move |group| group.metadata.namespace == namespace && group.metadata.deleted_at.is_none())
+    }
+
+    /// The package offers of one namespace.
+    pub fn offers_in(&self, namespace: &str) -> impl Iterator<Item = &PackageOffer> {
+        self.offers.values().filter(move |offer| offer.metadata.namespace == namespace)
     }
 
     /// The packages that name an uploaded file.
@@ -83,13 +92,13 @@ impl Default for Counts {
 
 impl Fleet {
     /// The agent of this uid, made if it is new, with what else a message needs.
-    pub fn agent_entry(&mut self, uid: InstanceUid, now: Timestamp) -> (&mut Agent, &Catalogue) {
+    pub fn agent_entry(&mut self, uid: InstanceUid, now: Timestamp) -> (&mut Agent, &Catalogue, &Register) {
         let agent = self.agents.entry(uid).or_insert_with(|| {
             let mut agent = Agent::new(uid, now);
             agent.stand(self.register.standing(uid));
             agent
         });
-        (agent, &self.catalogue)
+        (agent, &self.catalogue, &self.register)
     }
 
     /// Moves the agent that was told to take this uid to it, unless the uid has an agent already. Returns the

@@ -19,6 +19,11 @@ const MOST_VARIANTS: usize = 64;
 /// What a host's architecture is called elsewhere, and in OpAMP.
 const ALIASES: [(&str, &str); 3] = [("x86_64", "amd64"), ("x86-64", "amd64"), ("aarch64", "arm64")];
 
+/// An architecture as variants name it.
+pub(super) fn called_here(arch: &str) -> &str {
+    ALIASES.iter().find(|(alias, _)| *alias == arch).map_or(arch, |(_, name)| name)
+}
+
 /// SHA-256 of a file, by which it is named: 64 lower-case hexadecimal digits, and nothing else in a path.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -99,6 +104,9 @@ impl fmt::Debug for Headers {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AgentPackageSpec {
+    /// What agents know it by, if that is not the name of this resource: so there can be two versions of one package.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    pub package_name: String,
     pub package_type: PackageType,
     pub version: String,
     #[serde(default, deserialize_with = "or_default")]
@@ -139,6 +147,12 @@ pub struct Variant {
 }
 
 impl AgentPackageSpec {
+    /// What agents know it by; `name` is that of the resource.
+    #[must_use]
+    pub fn known_as<'a>(&'a self, name: &'a str) -> &'a str {
+        if self.package_name.is_empty() { name } else { &self.package_name }
+    }
+
     /// The uploaded files that it names.
     pub fn files(&self) -> impl Iterator<Item = FileHash> {
         self.variants.iter().filter_map(|variant| variant.file)
@@ -146,7 +160,9 @@ impl AgentPackageSpec {
 
     /// `size` knows the files that were uploaded.
     pub fn check(&self, name: &str, size: impl Fn(FileHash) -> Option<u64>) -> Result<(), Invalid> {
-        name.parse::<PackageName>().map_err(|error| Invalid::new("metadata.name", error.to_string()))?;
+        let place = if self.package_name.is_empty() { "metadata.name" } else { "spec.packageName" };
+        let name = self.known_as(name);
+        name.parse::<PackageName>().map_err(|error| Invalid::new(place, error.to_string()))?;
         let visible = |c: char| c.is_ascii_graphic();
         if !(1..=VERSION_LIMIT).contains(&self.version.len()) || !self.version.chars().all(visible) {
             let message = format!("is {:?}; give one such as 0.150.0", self.version);
@@ -240,7 +256,8 @@ impl Variant {
                 return wrong(field, format!("is {word:?}; agents say linux, amd64 or arm64"));
             }
         }
-        if let Some((_, name)) = ALIASES.iter().find(|(alias, _)| *alias == self.arch) {
+        let name = called_here(&self.arch);
+        if name != self.arch {
             return wrong("arch", format!("is {:?}, which agents call {name}", self.arch));
         }
         self.headers.check(&format!("{place}.headers"))?;

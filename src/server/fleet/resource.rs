@@ -1,5 +1,5 @@
-//! The resources that operators write: namespaces, groups, remote configs and (in `package`) packages, in
-//! Commander's shape.
+//! The resources that operators write: namespaces, groups, remote configs, and (in `package` and `offers`) packages and
+//! their offers; in Commander's shape, where it has them.
 //! What a client misspells in a `spec` is refused, since a selector that is lost selects everything.
 
 use std::collections::BTreeMap;
@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use super::offers::PackageOfferSpec;
 pub use super::package::AgentPackageSpec;
 use super::settings::ConnectionSettings;
 use crate::wire::InstanceUid;
@@ -83,6 +84,7 @@ impl<S> Resource<S> {
 pub type AgentGroup = Resource<AgentGroupSpec>;
 pub type AgentRemoteConfig = Resource<AgentRemoteConfigSpec>;
 pub type AgentPackage = Resource<AgentPackageSpec>;
+pub type PackageOffer = Resource<PackageOfferSpec>;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

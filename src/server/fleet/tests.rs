@@ -62,7 +62,7 @@ const UID: InstanceUid = InstanceUid::from_bytes([7; 16]);
 /// A fleet of one agent in the default namespace.
 fn described() -> Fleet {
     let mut fleet = Fleet::default();
-    let (agent, catalogue) = fleet.agent_entry(UID, at(0));
+    let (agent, catalogue, _) = fleet.agent_entry(UID, at(0));
     agent.view.report.description = Some(AgentDescription::default());
     agent.redescribe();
     agent.resolve(catalogue);
@@ -94,7 +94,7 @@ fn what_is_set_on_the_agent_wins_over_groups() {
     let mut fleet = described();
     put_group(&mut fleet, "g", 100, &[("base", "group"), ("own", "group")]);
     put_config(&mut fleet, "own", "mine");
-    let (agent, catalogue) = fleet.agent_entry(UID, at(0));
+    let (agent, catalogue, _) = fleet.agent_entry(UID, at(0));
     let direct = SpecRemoteConfig {
         remote_config_names: vec!["own".to_owned()],
         config_map: [(
@@ -195,7 +195,7 @@ fn a_report_sets_namespace_config_and_the_times_of_changes() {
     let mut fleet = Fleet::default();
     let mut session = Session::new(ServerCaps::of(&[ServerCapabilities::AcceptsStatus]));
     put_group(&mut fleet, "other-namespace", 0, &[("base", "x")]);
-    let (agent, catalogue) = fleet.agent_entry(UID, at(0));
+    let (agent, catalogue, _) = fleet.agent_entry(UID, at(0));
     assert!(!agent.reconsider(catalogue, at(1)), "it has not said what it is");
     agent.receive(&mut session, report(0), catalogue, at(3));
     assert_eq!(agent.namespace, "shop");
@@ -214,7 +214,7 @@ fn a_report_sets_namespace_config_and_the_times_of_changes() {
 fn config_state_follows_the_reported_hash_and_status() {
     let mut fleet = Fleet::default();
     let mut session = Session::new(ServerCaps::default());
-    let (agent, catalogue) = fleet.agent_entry(UID, at(0));
+    let (agent, catalogue, _) = fleet.agent_entry(UID, at(0));
     agent.receive(&mut session, report(0), catalogue, at(0));
     assert_eq!(agent.config_state(), ConfigState::Unmanaged);
     let desired = std::sync::Arc::new(desired::offer(BTreeMap::new()));
@@ -233,7 +233,7 @@ fn config_state_follows_the_reported_hash_and_status() {
 fn a_restart_is_due_once_and_not_for_an_agent_started_since() {
     let mut fleet = Fleet::default();
     let mut session = Session::new(ServerCaps::default());
-    let (agent, catalogue) = fleet.agent_entry(UID, at(0));
+    let (agent, catalogue, _) = fleet.agent_entry(UID, at(0));
     agent.receive(&mut session, report(0), catalogue, at(6));
     let asked = |second| resource::AgentSpec { restart_required_at: Some(at(second)), ..Default::default() };
     agent.set_spec(asked(7), catalogue, at(7));

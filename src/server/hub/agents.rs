@@ -11,10 +11,15 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use super::{Hub, Link, State, duplicates::Place, messages::Outgoing};
+use super::{
+    Hub, Link, State,
+    duplicates::Place,
+    messages::Outgoing,
+    rollout::{Turns, moves_packages},
+};
 use crate::{
     protocol::server::{Session, bad_request, duplicates::Weave},
-    server::fleet::{Agent, Transport, messages::Messages},
+    server::fleet::{Agent, Fleet, Transport, messages::Messages, telling::Telling},
     wire::{
         InstanceUid, ServerCaps,
         proto::{AgentIdentification, AgentToServer, ServerToAgent, ServerToAgentFlags},
@@ -91,10 +96,11 @@ impl Hub {
             Place::Aside => return Answer::only(ack(uid)),
             Place::Renamed(new) => return Answer::only(self.renamed(uid, new)),
         }
-        let State { fleet, links, dirty, seen, messages, refusals, .. } = &mut *state;
+        let State { fleet, links, dirty, seen, messages, refusals, turns, .. } = &mut *state;
         let new = !fleet.agents.contains_key(&uid);
         let link = links.entry(uid).or_insert_with(|| Link::new(connection, self.caps));
-        let (agent, catalogue) = fleet.agent_entry(uid, now);
+        let (agent, catalogue, register) = fleet.agent_entry(uid, now);
+        let telling = Telling { custom: &self.custom, register, now };
         let moved = agent.note_reached(connection.reached_at.as_deref(), catalogue);
         let received = agent.receive(&mut link.session, message, catalogue, now);
         if let Some(custom) = received.custom_message {
@@ -105,7 +111,10 @@ impl Hub {
         }
         let connected = (!received.disconnect).then_some(connection.transport);
         let linked = agent.set_connected(connected, now);
-        let reply = agent.reply(&mut link.session, &self.custom);
+        if linked || moves_packages(&received.changed) {
+            *turns = Turns::Due;
+        }
+        let reply = agent.reply(&mut link.session, &telling);
         self.count(&reply);
         let mut answer = self.with_restart(agent, link, connection.transport, reply);
         match connection.transport {
@@ -137,6 +146,7 @@ impl Hub {
 
     /// What the agents of a connection are to be told now.
     pub fn pushes(&self, connection: &mut Connection) -> Pushed {
+        let now = Timestamp::now();
         let mut state = self.lock();
         let had = !connection.uids.is_empty();
         connection.uids.retain(|uid| state.concerns(*uid, connection.id));
@@ -150,9 +160,11 @@ impl Hub {
                 pushes.messages.push(self.renamed(*uid, new));
             }
             let State { fleet, links, dirty, messages, refusals, .. } = &mut *state;
+            let Fleet { agents, register, .. } = fleet;
             let link = links.get_mut(uid).filter(|link| link.connection == connection.id);
-            let (Some(link), Some(agent)) = (link, fleet.agents.get_mut(uid)) else { continue };
-            if let Some(message) = agent.push(&mut link.session, &self.custom) {
+            let (Some(link), Some(agent)) = (link, agents.get_mut(uid)) else { continue };
+            let telling = Telling { custom: &self.custom, register, now };
+            if let Some(message) = agent.push(&mut link.session, &telling) {
                 self.count(&message);
                 pushes.messages.push(message);
             }
@@ -235,6 +247,9 @@ impl Hub {
     fn count(&self, message: &ServerToAgent) {
         if message.remote_config.is_some() {
             self.metrics.offers.add(1);
+        }
+        if message.packages_available.is_some() {
+            self.metrics.package_offers.add(1);
         }
         if message.flags & ServerToAgentFlags::ReportFullState as u64 != 0 {
             self.metrics.full_state_requests.add(1);

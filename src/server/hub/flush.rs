@@ -2,15 +2,19 @@
 //! is written, the fewer agents are asked for their full state after a crash of the server (S-SQ-01): what was not
 //! written counts as lost, because nobody can know what it was.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{sync::watch, time::MissedTickBehavior};
 
 use super::{Hub, record};
-use crate::server::{
-    listen::stopped,
-    store::{Change, StoreError},
+use crate::{
+    server::{
+        fleet::resource::Key,
+        listen::stopped,
+        store::{Change, StoreError},
+    },
+    wire::InstanceUid,
 };
 
 /// How often changed agents and signs of life are written.
@@ -19,6 +23,14 @@ const FLUSH_EVERY: Duration = Duration::from_millis(200);
 const LOOK_EVERY: u32 = 5;
 /// Agents written in one transaction.
 const CHUNK: usize = 256;
+
+/// What the store does not have, with the changes that it comes to.
+struct Taken {
+    uids: Vec<InstanceUid>,
+    gone: Vec<InstanceUid>,
+    stopped: BTreeSet<Key>,
+    changes: Vec<Change>,
+}
 
 impl Hub {
     /// Runs until `stop` says so.
@@ -31,6 +43,7 @@ impl Hub {
                 _ = ticks.tick() => {}
                 () = stopped(&mut stop) => return,
             }
+            self.take_turns();
             round = round.wrapping_add(1);
             if round.is_multiple_of(LOOK_EVERY) {
                 self.look_round(Timestamp::now());
@@ -55,7 +68,7 @@ impl Hub {
     async fn flush_state(&self) -> Result<(), StoreError> {
         loop {
             let _turn = self.turn.lock().await;
-            let (uids, gone, changes) = self.take_dirty();
+            let Taken { uids, gone, stopped, changes } = self.take_dirty();
             if changes.is_empty() {
                 return Ok(());
             }
@@ -63,14 +76,16 @@ impl Hub {
                 let mut state = self.lock();
                 state.dirty.extend(uids);
                 state.gone.extend(gone);
+                state.stopped.extend(stopped);
                 return Err(error);
             }
         }
     }
 
-    fn take_dirty(&self) -> (Vec<crate::wire::InstanceUid>, Vec<crate::wire::InstanceUid>, Vec<Change>) {
+    fn take_dirty(&self) -> Taken {
         let mut state = self.lock();
         let gone: Vec<_> = std::mem::take(&mut state.gone).into_iter().collect();
+        let stopped = std::mem::take(&mut state.stopped);
         let uids: Vec<_> = state.dirty.iter().take(CHUNK).copied().collect();
         for uid in &uids {
             state.dirty.remove(uid);
@@ -79,8 +94,10 @@ impl Hub {
         }
         let deletes = gone.iter().copied().map(Change::DeleteAgent);
         let records = uids.iter().filter_map(|uid| state.fleet.agents.get(uid)).map(record);
-        let changes = deletes.chain(records).collect();
-        (uids, gone, changes)
+        let offers = stopped.iter().filter_map(|key| state.fleet.catalogue.offers.get(key));
+        let offers = offers.map(|offer| Change::Offer(offer.clone()));
+        let changes = deletes.chain(records).chain(offers).collect();
+        Taken { uids, gone, stopped, changes }
     }
 
     async fn flush_seen(&self) -> Result<(), StoreError> {

@@ -30,6 +30,7 @@ pub struct Metrics {
     pub malformed: Counter,
     pub full_state_requests: Counter,
     pub offers: Counter,
+    pub package_offers: Counter,
     pub restarts: Counter,
     pub dropped: Counter,
     pub custom_sent: Counter,
@@ -38,6 +39,9 @@ pub struct Metrics {
     pub custom_dropped: Counter,
     /// Agents told to take another uid because theirs is another agent's.
     pub duplicates: Counter,
+    /// Answers with a file of a package, or a part of one, and their bytes.
+    pub downloads: Counter,
+    pub download_bytes: Counter,
     /// Turned away because the server is full, or because too many connect at once.
     pub full: Counter,
     pub herd: Counter,

@@ -3,7 +3,7 @@
 //!
 //! - `agents`: what a connection does: receive, push, detach; `duplicates`: whose a uid is when several use it
 //! - `enrolment`: changes of tokens, identities and certificate requests
-//! - `flush`: state goes to disk in batches; `presence`: who fell silent
+//! - `flush`: state goes to disk in batches; `presence`: who fell silent; `rollout`: whose turn it is to have a package
 //! - `messages`: custom messages, both ways
 //! - `metrics`: counters
 //!
@@ -16,6 +16,7 @@ mod flush;
 mod messages;
 pub mod metrics;
 mod presence;
+mod rollout;
 #[cfg(test)]
 mod tests;
 
@@ -35,13 +36,14 @@ pub use agents::{Answer, Connection, Pushed, fresh_uid};
 use duplicates::{Contested, Rivals};
 pub use messages::Unsent;
 use metrics::Metrics;
+use rollout::Turns;
 
 use super::{
     fleet::{
         DEFAULT_NAMESPACE, Fleet,
         messages::{self as custom, Messages},
         presence::Windows,
-        resource::{Condition, ConditionStatus, Namespace},
+        resource::{Condition, ConditionStatus, Key, Namespace},
     },
     identity::Register,
     store::{Change, Store, StoreError, record::AgentRecord},
@@ -89,6 +91,9 @@ struct State {
     seen: BTreeSet<InstanceUid>,
     /// Agents that took another uid; their old rows go with the next flush.
     gone: BTreeSet<InstanceUid>,
+    /// Package offers that were stopped since the last flush.
+    stopped: BTreeSet<Key>,
+    turns: Turns,
     rivals: Rivals,
     messages: Messages,
     /// Why what an agent asked for is not granted, until it is told.
@@ -132,6 +137,8 @@ fn capabilities(more: &[ServerCapabilities]) -> ServerCaps {
         ServerCapabilities::OffersRemoteConfig,
         ServerCapabilities::AcceptsEffectiveConfig,
         ServerCapabilities::OffersConnectionSettings,
+        ServerCapabilities::OffersPackages,
+        ServerCapabilities::AcceptsPackagesStatus,
     ];
     ServerCaps::of(&[&always, more].concat())
 }
@@ -152,6 +159,7 @@ impl Hub {
         catalogue.groups = snapshot.groups.into_iter().map(|group| (group.key(), group)).collect();
         catalogue.configs = snapshot.configs.into_iter().map(|config| (config.key(), config)).collect();
         catalogue.packages = snapshot.packages.into_iter().map(|package| (package.key(), package)).collect();
+        catalogue.offers = snapshot.offers.into_iter().map(|offer| (offer.key(), offer)).collect();
         for mut agent in snapshot.agents {
             agent.stand(fleet.register.standing(agent.view.instance_uid));
             agent.resolve(&fleet.catalogue);
@@ -168,6 +176,8 @@ impl Hub {
             dirty: BTreeSet::new(),
             seen: BTreeSet::new(),
             gone: BTreeSet::new(),
+            stopped: BTreeSet::new(),
+            turns: Turns::Due,
             rivals: Rivals::default(),
             messages: Messages::new(numbers(), custom::LARGEST),
             refusals: HashMap::new(),
@@ -236,6 +246,7 @@ impl Hub {
                 link.wake.notify_one();
             }
         }
+        self.roll(&mut state, Timestamp::now());
         Ok(plan.output)
     }
 

@@ -6,11 +6,13 @@
 //!
 //! - [`model`]: the things themselves, as they are stored; [`secret`]: secrets and their digests
 //! - [`register`]: all of them, and how to find one; [`rules`]: what a proof allows, and what follows from a message
+//! - `pass`: what lets an agent download one file
 //!
 //! Not here: sockets and headers (`accept::admission`), X.509 (`ca`). Held by `server::fleet`, asked by
 //! `accept::admission` and `api`.
 
 pub mod model;
+mod pass;
 pub mod register;
 pub mod rules;
 pub mod secret;

@@ -59,6 +59,18 @@ impl Register {
         Self { key: Some(key), advertise, ..Self::default() }
     }
 
+    /// Of a server that asks nobody for a proof.
+    #[must_use]
+    pub fn open(advertise: Option<String>) -> Self {
+        Self { advertise, ..Self::default() }
+    }
+
+    /// Where agents are told to connect, if not where they did.
+    #[must_use]
+    pub fn advertised(&self) -> Option<&str> {
+        self.advertise.as_deref()
+    }
+
     pub fn key(&self) -> Option<&MasterKey> {
         self.key.as_ref()
     }

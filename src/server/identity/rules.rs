@@ -47,6 +47,8 @@ pub enum Denied {
     Waits(String),
     #[error("identity {0} speaks for {MOST_UIDS} agents already")]
     TooMany(String),
+    #[error("the pass of agent {0} for a download has expired")]
+    PassExpired(InstanceUid),
 }
 
 /// A client certificate, as far as it matters here.

@@ -8,10 +8,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::wire::InstanceUid;
+
 /// What an enrolment token begins with, so that people and scanners know one when they see it.
 const TOKEN: &str = "oet_";
 /// What an agent's credential begins with.
 const CREDENTIAL: &str = "oac_";
+/// What a pass for one download begins with.
+pub(super) const PASS: &str = "odp_";
 /// Of SHA-256.
 const BLOCK: usize = 64;
 
@@ -122,6 +126,14 @@ impl MasterKey {
     pub fn credential(&self, identity: &str, id: &str) -> Secret {
         let text = format!("opamp agent credential 1\0{identity}\0{id}");
         Secret(format!("{CREDENTIAL}{}", HEXLOWER.encode(&hmac(&self.0, text.as_bytes()))))
+    }
+
+    /// Lets this agent download this file until then (seconds since 1970).
+    #[must_use]
+    pub(super) fn pass(&self, uid: InstanceUid, file: &[u8; 32], until: i64) -> Secret {
+        let text = [b"opamp package download 1\0", &uid.as_bytes()[..], file, &until.to_be_bytes()].concat();
+        let parts = [&uid.as_bytes()[..], &until.to_be_bytes(), &hmac(&self.0, &text)].concat();
+        Secret(format!("{PASS}{}", HEXLOWER.encode(&parts)))
     }
 }
 

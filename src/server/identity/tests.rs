@@ -209,3 +209,37 @@ fn b_tc_03_a_certificate_of_an_operators_ca_is_an_identity_that_outlives_renewal
     register.put_identity(identity);
     assert_eq!(register.certificate(&shown(4, false), at(3)), Err(Denied::Revoked(name)));
 }
+
+#[test]
+fn s_tc_04_a_pass_is_for_one_agent_and_one_file_and_some_time() {
+    let mut register = register(2, Approval::Automatic);
+    let (name, _) = enrolled(&mut register, 1);
+    let (file, other) = ([3; 32], [4; 32]);
+    let pass = register.pass(uid(1), &file, at(0)).unwrap();
+    let shows = |register: &Register, text: &str, file, now| register.passes(text, file, at(now));
+    assert_eq!(shows(&register, pass.reveal(), &file, 24 * 3600 - 1), Some(Ok(())));
+    let expired = Some(Err(Denied::PassExpired(uid(1))));
+    assert_eq!(shows(&register, pass.reveal(), &file, 24 * 3600), expired);
+    let unknown = Some(Err(Denied::Unknown));
+    assert_eq!(shows(&register, pass.reveal(), &other, 1), unknown);
+    for at in [4, 40, 55, pass.reveal().len() - 1] {
+        let mut forged = pass.reveal().to_owned().into_bytes();
+        forged[at] = if forged[at] == b'0' { b'1' } else { b'0' };
+        assert_eq!(shows(&register, &String::from_utf8(forged).unwrap(), &file, 1), unknown, "{at}");
+    }
+    for cut in ["odp_", "odp_00", "odp_zz"] {
+        assert_eq!(shows(&register, cut, &file, 1), unknown);
+    }
+    assert_eq!(shows(&register, secret().reveal(), &file, 1), None, "that is something else");
+    let stranger = register.pass(uid(2), &file, at(0)).unwrap();
+    assert_eq!(shows(&register, stranger.reveal(), &file, 1), unknown, "nobody speaks for it");
+    let mut holder = register.identities()[&name].clone();
+    holder.state = IdentityState::Held;
+    register.put_identity(holder.clone());
+    assert_eq!(shows(&register, pass.reveal(), &file, 1), Some(Err(Denied::Waits(name.clone()))));
+    holder.state = IdentityState::Revoked(at(1));
+    register.put_identity(holder);
+    assert_eq!(shows(&register, pass.reveal(), &file, 1), Some(Err(Denied::Revoked(name))));
+    assert!(Register::open(None).pass(uid(1), &file, at(0)).is_none(), "where nobody is asked for a proof");
+    assert!(!format!("{pass:?}").contains("odp_"));
+}

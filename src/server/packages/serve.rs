@@ -24,13 +24,18 @@ const CHUNK: usize = 64 * 1024;
 /// What is named by its content never changes.
 const FOREVER: &str = "private, max-age=31536000, immutable";
 
-/// Answers a GET or HEAD; `None` if the file is not there. `hold` is kept for as long as the answer is under way.
-pub async fn answer<T: Send + 'static>(
+/// Is told what of a file was handed over to be sent, and is kept for as long as that is under way.
+pub trait Watch: Send + 'static {
+    fn sent(&self, bytes: u64);
+}
+
+/// Answers a GET or HEAD; `None` if the file is not there.
+pub async fn answer(
     files: &PackageFiles,
     hash: FileHash,
     method: &Method,
     asked: &HeaderMap,
-    hold: T,
+    watch: impl Watch,
 ) -> io::Result<Option<Response>> {
     let Some((mut file, size)) = files.open_file(hash).await? else { return Ok(None) };
     let tag = format!("\"{hash}\"");
@@ -48,7 +53,7 @@ pub async fn answer<T: Send + 'static>(
         Body::empty()
     } else {
         file.seek(SeekFrom::Start(first)).await?;
-        stream(file, length, hold)
+        stream(file, length, watch)
     };
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
@@ -66,8 +71,8 @@ pub async fn answer<T: Send + 'static>(
     Ok(Some(response))
 }
 
-fn stream<T: Send + 'static>(file: File, length: u64, hold: T) -> Body {
-    Body::from_stream(try_unfold((file, length, hold), |(mut file, left, hold)| async move {
+fn stream(file: File, length: u64, watch: impl Watch) -> Body {
+    Body::from_stream(try_unfold((file, length, watch), |(mut file, left, watch)| async move {
         if left == 0 {
             return Ok::<_, io::Error>(None);
         }
@@ -77,6 +82,7 @@ fn stream<T: Send + 'static>(file: File, length: u64, hold: T) -> Body {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         chunk.truncate(count);
-        Ok(Some((Bytes::from(chunk), (file, left - count as u64, hold))))
+        watch.sent(count as u64);
+        Ok(Some((Bytes::from(chunk), (file, left - count as u64, watch))))
     }))
 }

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 
 use super::fleet::{
     Agent,
-    resource::{AgentGroup, AgentPackage, AgentRemoteConfig, Key, Namespace},
+    resource::{AgentGroup, AgentPackage, AgentRemoteConfig, Key, Namespace, PackageOffer},
 };
 use super::identity::{CertificateRequest, EnrollmentToken, Identity};
 use crate::wire::InstanceUid;
@@ -44,6 +44,8 @@ pub enum Change {
     DeleteConfig(Key),
     Package(AgentPackage),
     DeletePackage(Key),
+    Offer(PackageOffer),
+    DeleteOffer(Key),
     Token(Box<EnrollmentToken>),
     DeleteToken(Key),
     Identity(Box<Identity>),
@@ -60,6 +62,7 @@ pub struct Snapshot {
     pub groups: Vec<AgentGroup>,
     pub configs: Vec<AgentRemoteConfig>,
     pub packages: Vec<AgentPackage>,
+    pub offers: Vec<PackageOffer>,
     pub tokens: Vec<EnrollmentToken>,
     pub identities: Vec<Identity>,
     pub requests: Vec<CertificateRequest>,

@@ -10,7 +10,7 @@ use super::{
     Snapshot, StoreError,
     record::AgentRecord,
     schema::refine,
-    write::{CONFIG, GROUP, IDENTITY, NAMESPACE, PACKAGE, REQUEST, TOKEN},
+    write::{CONFIG, GROUP, IDENTITY, NAMESPACE, OFFER, PACKAGE, REQUEST, TOKEN},
 };
 use crate::{server::fleet::resource::AgentRemoteConfig, wire::InstanceUid};
 
@@ -30,6 +30,7 @@ pub(super) fn snapshot(sql: &Connection, path: &Path) -> Result<Snapshot, StoreE
         groups: documents(sql, GROUP, path)?,
         configs,
         packages: documents(sql, PACKAGE, path)?,
+        offers: documents(sql, OFFER, path)?,
         tokens: documents(sql, TOKEN, path)?,
         identities: documents(sql, IDENTITY, path)?,
         requests: documents(sql, REQUEST, path)?,

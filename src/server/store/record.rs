@@ -1,6 +1,8 @@
 //! An agent as it is stored: its report as one protobuf message, the large parts of it apart, since many
 //! agents share them, and what the server knows beyond the report as JSON.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,7 @@ use crate::{
     server::fleet::{
         Agent, Transport,
         agent::Since,
+        offers::{Given, Packages},
         resource::{AgentSpec, Attributes},
     },
     wire::{
@@ -48,6 +51,9 @@ struct Known {
     transport: Option<Transport>,
     #[serde(default)]
     reached_at: Option<String>,
+    /// None if it was never given any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    packages: Option<BTreeMap<String, Given>>,
 }
 
 impl AgentRecord {
@@ -71,6 +77,7 @@ impl AgentRecord {
             restart_pending: agent.restart_pending,
             transport: agent.transport,
             reached_at: agent.reached_at.clone(),
+            packages: agent.packages.is_managed().then(|| agent.packages.given.clone()),
         };
         Self {
             uid: agent.view.instance_uid,
@@ -115,6 +122,7 @@ impl AgentRecord {
         agent.restart_pending = known.restart_pending;
         agent.transport = known.transport;
         agent.reached_at = known.reached_at;
+        agent.packages = known.packages.map_or_else(Packages::default, Packages::stored);
         agent.redescribe();
         Ok(agent)
     }

@@ -11,6 +11,7 @@ pub(super) const NAMESPACE: &str = "Namespace";
 pub(super) const GROUP: &str = "AgentGroup";
 pub(super) const CONFIG: &str = "AgentRemoteConfig";
 pub(super) const PACKAGE: &str = "AgentPackage";
+pub(super) const OFFER: &str = "PackageOffer";
 pub(super) const TOKEN: &str = "EnrollmentToken";
 pub(super) const IDENTITY: &str = "Identity";
 pub(super) const REQUEST: &str = "CertificateRequest";
@@ -43,6 +44,8 @@ fn one(sql: &Transaction<'_>, change: &Change) -> Result<()> {
         Change::DeleteConfig(key) => delete(sql, CONFIG, &key.namespace, &key.name),
         Change::Package(package) => put_resource(sql, PACKAGE, package),
         Change::DeletePackage(key) => delete(sql, PACKAGE, &key.namespace, &key.name),
+        Change::Offer(offer) => put_resource(sql, OFFER, offer),
+        Change::DeleteOffer(key) => delete(sql, OFFER, &key.namespace, &key.name),
         Change::Token(token) => {
             put(sql, TOKEN, &token.metadata.namespace, &token.metadata.name, &json(token)?, None)
         }
