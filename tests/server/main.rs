@@ -13,6 +13,7 @@ mod messages;
 mod overload;
 mod packages;
 mod packages_download;
+mod packages_offered;
 mod presence;
 mod process;
 mod push;

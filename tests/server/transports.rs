@@ -19,7 +19,7 @@ async fn ws_first_report_is_answered_and_the_agent_appears() {
     let reply = socket.ask(&agent.full_report()).await;
     // S-ID-01, S-CP-02, S-CP-04; nothing is missing, so nothing is asked for.
     assert_eq!(reply.instance_uid, agent.uid.to_vec());
-    assert_eq!((reply.capabilities, reply.flags), (0b10_0111, 0));
+    assert_eq!((reply.capabilities, reply.flags), (0b11_1111, 0));
     // S-SQ-04, S-SQ-05, S-CP-03.
     let ack = socket.ask(&agent.heartbeat()).await;
     assert_eq!(ack, ServerToAgent { instance_uid: agent.uid.to_vec(), ..Default::default() });
@@ -78,7 +78,7 @@ async fn http_plain_and_gzipped_bodies_s_ht_01_02_03() {
     let bench = Bench::new().await;
     let mut agent = Identity::new(1);
     let reply = exchange(bench.server.opamp, &agent.full_report()).await;
-    assert_eq!((reply.instance_uid, reply.capabilities), (agent.uid.to_vec(), 0b10_0111));
+    assert_eq!((reply.instance_uid, reply.capabilities), (agent.uid.to_vec(), 0b11_1111));
     let value = "x".repeat(4000);
     let spec = json!({"metadata": {"name": "big"}, "spec": {"value": value}});
     assert_eq!(
