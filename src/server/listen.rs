@@ -22,7 +22,7 @@ use tower::ServiceExt;
 mod patience;
 
 use super::tls::{Secure, TlsFiles};
-use patience::Patient;
+use patience::{Patience, Patient};
 
 /// The other end's address, in each request's extensions.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +45,8 @@ const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 const CONNECTIONS: usize = 20_000;
 /// Exchanges under way at shutdown have so long to end.
 const DRAIN: Duration = Duration::from_secs(5);
-/// A client that reads nothing for so long is given up.
-const READ_WITHIN: Duration = Duration::from_secs(60);
+/// A client that reads less than 1 KiB a second for a minute is given up.
+const PATIENCE: Patience = Patience { bytes: 60 * 1024, within: Duration::from_secs(60) };
 /// After a failed accept, which is mostly a lack of file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 const BUFFER: usize = 16 * 1024;
@@ -210,7 +210,7 @@ async fn exchange(
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_WITHIN)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(Patient::new(stream, READ_WITHIN)), TowerToHyperService::new(service))
+        .serve_connection(TokioIo::new(Patient::new(stream, PATIENCE)), TowerToHyperService::new(service))
         .with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
