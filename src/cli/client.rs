@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::Value;
+use tokio::io::AsyncReadExt;
 use url::Url;
 
+use super::bar::Progress;
 use super::error::Error;
 use super::settings::{Credential, Settings};
 use super::tls;
@@ -13,6 +15,9 @@ use super::tls;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
+/// Bytes a second; an upload that is slower is given up.
+const SLOWEST_UPLOAD: u64 = 16 * 1024;
+const CHUNK: usize = 64 * 1024;
 const PAGE_SIZE: &str = "500";
 const PAGE_LIMIT: usize = 10_000;
 
@@ -97,6 +102,28 @@ impl Client {
         self.send(Method::POST, &url, request).await
     }
 
+    /// Streams a file, whose last word is its length.
+    pub(super) async fn upload(
+        &self,
+        path: &[&str],
+        file: std::fs::File,
+        progress: Progress,
+        size: u64,
+        signature: Option<&str>,
+    ) -> Result<Value, Error> {
+        let url = self.url(path, &[]);
+        let body = reqwest::Body::wrap_stream(chunks(file, progress));
+        let patience = REQUEST_DEADLINE + Duration::from_secs(size / SLOWEST_UPLOAD);
+        let mut request = self.http.post(url.clone()).timeout(patience);
+        request = request
+            .header(header::CONTENT_LENGTH, size)
+            .header(header::CONTENT_TYPE, "application/octet-stream");
+        if let Some(signature) = signature {
+            request = request.header("X-Package-Signature", signature);
+        }
+        self.send(Method::POST, &url, request.body(body)).await
+    }
+
     pub(super) async fn delete(&self, path: &[&str]) -> Result<(), Error> {
         let url = self.url(path, &[]);
         let request = self.http.delete(url.clone());
@@ -179,6 +206,21 @@ impl Client {
         serde_json::from_slice(&body)
             .map_err(|e| Error::Answer { url: url.to_string(), what: format!("it is no JSON: {e}") })
     }
+}
+
+/// A file piece by piece.
+fn chunks(
+    file: std::fs::File,
+    progress: Progress,
+) -> impl futures_util::Stream<Item = std::io::Result<Vec<u8>>> + Send + 'static {
+    let from = tokio::fs::File::from_std(file);
+    futures_util::stream::try_unfold((from, progress), |(mut from, mut progress)| async move {
+        let mut chunk = vec![0; CHUNK];
+        let count = from.read(&mut chunk).await?;
+        chunk.truncate(count);
+        progress.add(count);
+        Ok((count > 0).then_some((chunk, (from, progress))))
+    })
 }
 
 fn http_client(settings: &Settings, headers: HeaderMap) -> Result<reqwest::Client, Error> {

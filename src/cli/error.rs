@@ -7,6 +7,8 @@ use super::output::clean;
 /// Wrong arguments (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
 const EXIT_UNREACHABLE: u8 = 69;
+/// Not over yet; ask again later (`EX_TEMPFAIL`).
+const EXIT_NOT_YET: u8 = 75;
 const EXIT_CONFIG: u8 = 78;
 
 /// Why a command did not do what was asked.
@@ -60,6 +62,14 @@ pub enum Error {
     /// At least one agent did not take the config.
     #[error("{failed} of {total} failed, {pending} without an answer in time")]
     NotApplied { failed: usize, pending: usize, total: usize },
+    /// Agents of a package offer failed; so many that it was stopped, or fewer.
+    #[error("packageoffer/{name}: {failed} of {total} agents failed")]
+    NotInstalled { name: String, failed: usize, total: usize },
+    #[error("packageoffer/{name} was stopped: {why}")]
+    Stopped { name: String, why: String },
+    /// A package offer is not over yet.
+    #[error("packageoffer/{name} is not over: {done} of {total} agents have what is in it")]
+    NotYet { name: String, done: usize, total: usize },
     /// An agent was sent a message, and did not answer.
     #[error("agent/{agent} was sent the message; {missing} of its answers did not come within {wait:?}")]
     NoReply { agent: String, missing: usize, wait: std::time::Duration },
@@ -75,6 +85,7 @@ impl Error {
             Self::Usage(_) => EXIT_USAGE,
             Self::Unreachable { .. } => EXIT_UNREACHABLE,
             Self::Config { .. } | Self::Setting(_) => EXIT_CONFIG,
+            Self::NotYet { .. } => EXIT_NOT_YET,
             _ if self.is_closed_pipe() => 0,
             _ => 1,
         }

@@ -8,6 +8,7 @@ use super::client::Client;
 use super::error::Error;
 use super::kind::Kind;
 use super::model::{Agent, ConfigState};
+use super::package::rows;
 use super::select::View;
 use super::{enrolment, output, select};
 
@@ -97,6 +98,8 @@ fn table(items: &[Value], get: &Get) -> String {
             items.iter().map(group_row).collect(),
         ),
         Kind::AgentRemoteConfig => (vec!["NAME", "TYPE", "BYTES"], items.iter().map(config_row).collect()),
+        Kind::AgentPackage => (rows::PACKAGE.to_vec(), items.iter().map(rows::package).collect()),
+        Kind::PackageOffer => (rows::OFFER.to_vec(), items.iter().map(rows::offer).collect()),
         Kind::Namespace => {
             (vec!["NAME"], items.iter().map(|item| vec![name(get.kind, item).to_owned()]).collect())
         }

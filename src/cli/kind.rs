@@ -8,6 +8,8 @@ pub(super) enum Kind {
     Agent,
     AgentGroup,
     AgentRemoteConfig,
+    AgentPackage,
+    PackageOffer,
     Namespace,
     EnrollmentToken,
     Identity,
@@ -21,6 +23,8 @@ impl Kind {
             Self::Agent => "agents",
             Self::AgentGroup => "agentgroups",
             Self::AgentRemoteConfig => "agentremoteconfigs",
+            Self::AgentPackage => "agentpackages",
+            Self::PackageOffer => "packageoffers",
             Self::Namespace => "namespaces",
             Self::EnrollmentToken => "enrollmenttokens",
             Self::Identity => "identities",
@@ -34,6 +38,8 @@ impl Kind {
             Self::Agent => "Agent",
             Self::AgentGroup => "AgentGroup",
             Self::AgentRemoteConfig => "AgentRemoteConfig",
+            Self::AgentPackage => "AgentPackage",
+            Self::PackageOffer => "PackageOffer",
             Self::Namespace => "Namespace",
             Self::EnrollmentToken => "EnrollmentToken",
             Self::Identity => "Identity",
@@ -65,6 +71,8 @@ impl fmt::Display for Kind {
             Self::Agent => "agent",
             Self::AgentGroup => "agentgroup",
             Self::AgentRemoteConfig => "agentremoteconfig",
+            Self::AgentPackage => "agentpackage",
+            Self::PackageOffer => "packageoffer",
             Self::Namespace => "namespace",
             Self::EnrollmentToken => "enrollmenttoken",
             Self::Identity => "identity",
@@ -81,13 +89,17 @@ impl FromStr for Kind {
             "agent" | "agents" => Ok(Self::Agent),
             "agentgroup" | "agentgroups" | "ag" => Ok(Self::AgentGroup),
             "agentremoteconfig" | "agentremoteconfigs" | "arc" => Ok(Self::AgentRemoteConfig),
+            "agentpackage" | "agentpackages" | "ap" => Ok(Self::AgentPackage),
+            "packageoffer" | "packageoffers" | "po" => Ok(Self::PackageOffer),
             "namespace" | "namespaces" | "ns" => Ok(Self::Namespace),
             "enrollmenttoken" | "enrollmenttokens" | "et" => Ok(Self::EnrollmentToken),
             "identity" | "identities" | "id" => Ok(Self::Identity),
             "certificaterequest" | "certificaterequests" | "csr" => Ok(Self::CertificateRequest),
-            _ => Err("the kinds are agent, agentgroup, agentremoteconfig, namespace, enrollmenttoken, identity and \
-                      certificaterequest"
-                .to_owned()),
+            _ => Err(
+                "the kinds are agent, agentgroup, agentremoteconfig, agentpackage, packageoffer, namespace, \
+                      enrollmenttoken, identity and certificaterequest"
+                    .to_owned(),
+            ),
         }
     }
 }

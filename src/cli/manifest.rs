@@ -11,6 +11,14 @@ use super::kind::Kind;
 
 const FILE_LIMIT: u64 = 16 * 1024 * 1024;
 
+/// What can be applied.
+const APPLIED: [Kind; 4] =
+    [Kind::AgentRemoteConfig, Kind::AgentGroup, Kind::AgentPackage, Kind::PackageOffer];
+
+fn listed() -> String {
+    APPLIED.map(Kind::title).join(", ")
+}
+
 /// One document of a file, checked as far as the CLI can.
 #[derive(Debug, PartialEq)]
 pub(super) struct Manifest {
@@ -63,11 +71,11 @@ pub(super) fn parse(text: &str, origin: &str, namespace: Option<&str>) -> Result
 
 fn check(mut body: Value, namespace: Option<&str>) -> Result<Manifest, String> {
     let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let kind = text("/kind").ok_or("`kind` is missing; it is AgentRemoteConfig or AgentGroup")?;
-    let kind = [Kind::AgentRemoteConfig, Kind::AgentGroup]
+    let kind = text("/kind").ok_or_else(|| format!("`kind` is missing; it is one of {}", listed()))?;
+    let kind = APPLIED
         .into_iter()
         .find(|known| known.title() == kind)
-        .ok_or_else(|| format!("kind {kind:?} cannot be applied; AgentRemoteConfig and AgentGroup can"))?;
+        .ok_or_else(|| format!("kind {kind:?} cannot be applied, only {}", listed()))?;
     if let Some(version) = text("/apiVersion").filter(|version| *version != "v1") {
         return Err(format!("apiVersion {version:?} is not known; use v1"));
     }

@@ -10,14 +10,15 @@
 //! | `settings` | which server, which credential: flag > environment > file > default |
 //! | `client`, `tls`, `sse` | HTTP: requests, pages, errors, the event stream |
 //! | `model`, `kind` | what is read out of the server's JSON |
-//! | `output` | tables, JSON, YAML; control characters from the server never reach a terminal |
+//! | `output`, `bar` | tables, JSON, YAML, bars; control characters from the server never reach a terminal |
 //! | `get`, `apply`, `push`, `restart`, `message`, `discover`, `watch`, `delete`, `create`, `context`, `about` | one command each |
-//! | `package` | `package keygen`, `sign`, `inspect`: files and keys on this machine, no server |
+//! | `package` | `package keygen`, `sign`, `inspect`: files and keys on this machine, no server; `upload`, `offer`, `status`, `withdraw`, `retry` |
 //! | `decide` | `revoke`, `rotate`, `approve`, `deny`; `enrolment`: what `get` shows of those things |
 
 mod about;
 mod apply;
 mod args;
+mod bar;
 mod client;
 mod context;
 mod create;
@@ -61,8 +62,10 @@ pub async fn run(args: Args) -> Result<(), Error> {
     {
         return about::client_version();
     }
-    if let Command::Package(command) = &args.command {
-        return package::run(command, &env);
+    if let Command::Package(command) = &args.command
+        && let Some(done) = package::run_here(command, &env)
+    {
+        return done;
     }
     let settings = Settings::resolve(&args.global, &env)?;
     let client = Client::connect(&settings).await?;
@@ -80,8 +83,9 @@ pub async fn run(args: Args) -> Result<(), Error> {
         Command::Rotate(rotate) => decide::rotate(&client, rotate).await,
         Command::Approve(approve) => decide::approve(&client, approve).await,
         Command::Deny(deny) => decide::deny(&client, deny).await,
+        Command::Package(command) => package::run(&client, command).await,
         Command::Whoami => about::whoami(&client).await,
         Command::Version(_) => about::version(&client).await,
-        Command::Context(_) | Command::Package(_) => unreachable!("answered above, without a server"),
+        Command::Context(_) => unreachable!("answered above, without a server"),
     }
 }

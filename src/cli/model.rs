@@ -42,6 +42,12 @@ impl<'a> Agent<'a> {
             .find_map(|part| description.get(part)?.get(key)?.as_str())
     }
 
+    /// Whether it is an identifying attribute of this agent.
+    pub(super) fn identifies_by(self, key: &str) -> bool {
+        let attributes = self.0.pointer("/metadata/description/identifyingAttributes");
+        attributes.is_some_and(|attributes| attributes.get(key).is_some())
+    }
+
     pub(super) fn has_attribute(self, key: &str, value: &str) -> bool {
         let Some(description) = self.0.pointer("/metadata/description") else { return false };
         ["identifyingAttributes", "nonIdentifyingAttributes"]

@@ -33,6 +33,10 @@ impl FromStr for Selector {
 }
 
 impl Selector {
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     pub(super) fn matches(&self, agent: Agent<'_>) -> bool {
         self.0.iter().all(|(key, value)| agent.has_attribute(key, value))
     }

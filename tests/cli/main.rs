@@ -6,4 +6,5 @@ mod messages;
 mod package;
 mod reading;
 mod real;
+mod rollout;
 mod stub;

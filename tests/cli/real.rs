@@ -10,7 +10,7 @@ use super::stub::{Said, bare, said};
 pub(super) const SOON: Duration = Duration::from_secs(20);
 
 pub(super) struct Server {
-    dir: tempfile::TempDir,
+    pub(super) dir: tempfile::TempDir,
     url: String,
     pub(super) opamp: String,
     child: Child,
@@ -28,7 +28,7 @@ fn free_address() -> String {
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self::start_with(&[])
     }
 

@@ -1,11 +1,12 @@
 //! The grammar of the command line, and no behaviour.
 //!
 //! - `enrolment`: who may be an agent; `messages`: what is said to one agent and answered by it;
-//!   `packages`: what is done with artefacts
+//!   `packages`: what is done with artefacts; `rollout`: what agents are offered of them
 
 mod enrolment;
 mod messages;
 mod packages;
+mod rollout;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 pub(super) use enrolment::{Approve, CreateCommand, CreateToken, Deny, Revoke, Rotate};
 pub(super) use messages::{Discover, DiscoverFormat, Message, MessageFormat};
 pub(super) use packages::{Inspect, InspectFormat, Keygen, PackageCommand, Sign};
+pub(super) use rollout::{Offer, OneOffer, PackageType, Status, StatusFormat, Upload};
 
 use super::kind::Kind;
 use super::select::Selector;
@@ -51,9 +53,10 @@ pub(super) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Show agents, agentgroups, agentremoteconfigs, namespaces, enrollmenttokens, identities or certificaterequests
+    /// Show agents, agentgroups, agentremoteconfigs, agentpackages, packageoffers, namespaces, enrollmenttokens, identities
+    /// or certificaterequests
     Get(Get),
-    /// Create or replace the AgentRemoteConfigs and AgentGroups of a YAML file
+    /// Create or replace the AgentRemoteConfigs, AgentGroups, AgentPackages and PackageOffers of a YAML file
     Apply(Apply),
     /// Work with the agents' configs
     #[command(subcommand)]
@@ -79,7 +82,7 @@ pub(super) enum Command {
     Approve(Approve),
     /// Refuse a request for a certificate
     Deny(Deny),
-    /// Make keys, sign artefacts and look at what is signed; asks no server
+    /// Sign artefacts, upload them and offer them to agents
     #[command(subcommand)]
     Package(PackageCommand),
     /// List contexts, or choose one
@@ -119,7 +122,8 @@ pub(super) enum Format {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Get {
-    /// agents, agentgroups (ag), agentremoteconfigs (arc), namespaces (ns), enrollmenttokens (et), identities (id), csr
+    /// agents, agentgroups (ag), agentremoteconfigs (arc), agentpackages (ap), packageoffers (po), namespaces (ns),
+    /// enrollmenttokens (et), identities (id), csr
     pub kind: Kind,
     /// Names (for agents: instance uids); all when none is given
     pub names: Vec<String>,
@@ -230,7 +234,8 @@ pub(super) struct Watch {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Delete {
-    /// agent, agentgroup (ag), agentremoteconfig (arc), namespace (ns), enrollmenttoken (et), identity (id), csr
+    /// agent, agentgroup (ag), agentremoteconfig (arc), agentpackage (ap), packageoffer (po), namespace (ns),
+    /// enrollmenttoken (et), identity (id), csr
     pub kind: Kind,
     /// The name (for an agent: its instance uid)
     pub name: String,

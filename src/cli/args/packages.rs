@@ -1,4 +1,4 @@
-//! Keys, signatures, and artefacts that are signed.
+//! Keys, signatures, and artefacts that are signed; all that is done with packages.
 
 use std::{path::PathBuf, str::FromStr};
 
@@ -6,6 +6,7 @@ use clap::{ArgGroup, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use semver::Version;
 
+use super::{Offer, OneOffer, Status, Upload};
 use crate::package::PackageName;
 
 #[derive(Debug, Subcommand)]
@@ -16,6 +17,16 @@ pub(in crate::cli) enum PackageCommand {
     Sign(Sign),
     /// Show what a signed artefact claims to be, and whether that is proven
     Inspect(Inspect),
+    /// Upload an artefact, for the AgentPackage of its name and version
+    Upload(Upload),
+    /// Offer AgentPackages to agents, a few at a time
+    Offer(Offer),
+    /// Show how far offers are, agent by agent; exit code 0: all have it, 1: some failed, 75: not over yet
+    Status(Status),
+    /// Take an offer back; agents that took it keep the Collector that they run
+    Withdraw(OneOffer),
+    /// Have the agents of an offer that failed try again
+    Retry(OneOffer),
 }
 
 #[derive(Debug, clap::Args)]
@@ -123,7 +134,7 @@ impl Expiry {
     }
 }
 
-fn version(text: &str) -> Result<Version, String> {
+pub(super) fn version(text: &str) -> Result<Version, String> {
     let plain = text.strip_prefix('v').unwrap_or(text);
     match Version::parse(plain) {
         Ok(version) if plain == text => Ok(version),
@@ -133,7 +144,7 @@ fn version(text: &str) -> Result<Version, String> {
 }
 
 /// One word, as it stands between blanks in a signature's comment.
-fn word(text: &str) -> Result<String, String> {
+pub(super) fn word(text: &str) -> Result<String, String> {
     let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     if (1..=32).contains(&text.len()) && text.bytes().all(fine) {
         Ok(text.to_owned())
@@ -143,7 +154,7 @@ fn word(text: &str) -> Result<String, String> {
 }
 
 /// As agents report it; the names that kernels use are known by sight.
-fn arch(text: &str) -> Result<String, String> {
+pub(super) fn arch(text: &str) -> Result<String, String> {
     match text {
         "x86_64" | "x64" => Err("write amd64, as agents report it in host.arch".to_owned()),
         "aarch64" => Err("write arm64, as agents report it in host.arch".to_owned()),

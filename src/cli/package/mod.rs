@@ -1,11 +1,17 @@
-//! `opampctl package`: keys, signatures, and what a signed artefact is. Works on files of this machine and asks no server.
+//! `opampctl package`: keys, signatures, what a signed artefact is; uploads, and offers to agents.
 //!
-//! The rules are those of [`crate::package`], which hosts use too.
+//! - `keygen`, `sign`, `inspect` (with `password`): files of this machine, by the rules of [`crate::package`], which hosts use
+//!   too; no server is asked
+//! - `upload`, `offer`, `status`: the server's packages; `rows`: what `get` shows of them
 
 mod inspect;
 mod keygen;
+mod offer;
 mod password;
+pub(super) mod rows;
 mod sign;
+mod status;
+mod upload;
 
 use std::{
     ffi::OsString,
@@ -15,17 +21,37 @@ use std::{
 };
 
 use super::args::PackageCommand;
+use super::client::Client;
 use super::error::Error;
 use super::settings::Environment;
 
 /// The longest text of a key, a signature or a password.
 const TEXT_LIMIT: u64 = 64 * 1024;
 
-pub(super) fn run(command: &PackageCommand, env: &Environment) -> Result<(), Error> {
+/// Does what needs no server; `None` if the command needs one.
+pub(super) fn run_here(command: &PackageCommand, env: &Environment) -> Option<Result<(), Error>> {
     match command {
-        PackageCommand::Keygen(keygen) => keygen::run(keygen, env),
-        PackageCommand::Sign(sign) => sign::run(sign, env),
-        PackageCommand::Inspect(inspect) => inspect::run(inspect),
+        PackageCommand::Keygen(keygen) => Some(keygen::run(keygen, env)),
+        PackageCommand::Sign(sign) => Some(sign::run(sign, env)),
+        PackageCommand::Inspect(inspect) => Some(inspect::run(inspect)),
+        PackageCommand::Upload(_)
+        | PackageCommand::Offer(_)
+        | PackageCommand::Status(_)
+        | PackageCommand::Withdraw(_)
+        | PackageCommand::Retry(_) => None,
+    }
+}
+
+pub(super) async fn run(client: &Client, command: &PackageCommand) -> Result<(), Error> {
+    match command {
+        PackageCommand::Upload(upload) => upload::run(client, upload).await,
+        PackageCommand::Offer(offer) => offer::run(client, offer).await,
+        PackageCommand::Status(status) => status::run(client, status).await,
+        PackageCommand::Withdraw(one) => offer::withdraw(client, one).await,
+        PackageCommand::Retry(one) => offer::retry(client, one).await,
+        PackageCommand::Keygen(_) | PackageCommand::Sign(_) | PackageCommand::Inspect(_) => {
+            unreachable!("done without a server")
+        }
     }
 }
 

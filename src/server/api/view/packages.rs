@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     server::fleet::{
         Agent, Fleet,
-        offers::{Artefact, PackageState, PackagesState, Phase, Refusal, STOPPED},
+        offers::{Artefact, PackageState, PackagesState, Phase, Refusal},
         resource::PackageOffer,
     },
     wire::proto::{PackageStatus, PackageStatusEnum, PackageStatuses},
@@ -134,11 +134,10 @@ pub(super) fn installed(agent: &Agent) -> (Option<bool>, PackagesState, String) 
 pub(in crate::server::api) fn offer(fleet: &Fleet, offer: &PackageOffer) -> Value {
     let progress = fleet.progress(offer);
     let phase = progress.phase(offer);
-    let stopped = offer.conditions.iter().find(|condition| condition.r#type == STOPPED);
     let reason = match phase {
-        Phase::Stopped => stopped.map_or("", |condition| &condition.message),
-        Phase::Progressing if progress.targets == 0 => "no agent that could have it is known yet",
-        Phase::Progressing | Phase::Paused | Phase::Complete => "",
+        Phase::Stopped => progress.stop(offer).unwrap_or_default(),
+        Phase::Progressing if progress.targets == 0 => "no agent that could have it is known yet".to_owned(),
+        Phase::Progressing | Phase::Paused | Phase::Complete => String::new(),
     };
     let problems: Vec<_> = fleet
         .refused(offer)

@@ -106,7 +106,7 @@ impl fmt::Display for Share {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PackageOfferSpec {
     /// Of two offers that give one agent different packages of one name, the higher one counts.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_usual")]
     pub priority: i64,
     #[serde(default)]
     pub selector: AgentSelector,
@@ -124,6 +124,11 @@ pub struct PackageOfferSpec {
     /// Nobody more is offered anything.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+}
+
+/// What is not said is not shown, so that what is read back is what was written.
+fn is_usual(priority: &i64) -> bool {
+    *priority == 0
 }
 
 impl PackageOfferSpec {

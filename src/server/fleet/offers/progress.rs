@@ -132,13 +132,19 @@ impl Progress {
     pub fn phase(&self, offer: &PackageOffer) -> Phase {
         if offer.spec.paused {
             Phase::Paused
-        } else if stopped(offer).is_some() {
+        } else if self.stop(offer).is_some() {
             Phase::Stopped
         } else if self.targets > 0 && self.waiting == 0 && self.in_flight == 0 {
             Phase::Complete
         } else {
             Phase::Progressing
         }
+    }
+
+    /// Why it was stopped, or is about to be.
+    #[must_use]
+    pub fn stop(&self, offer: &PackageOffer) -> Option<String> {
+        stopped(offer).map(str::to_owned).or_else(|| self.too_much(offer))
     }
 
     /// Why it has to stop, if it has to.
