@@ -3,6 +3,7 @@
 mod defaults;
 mod expansion;
 mod loading;
+mod packages;
 mod proxy;
 mod samples;
 mod schema;

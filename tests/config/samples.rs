@@ -47,11 +47,10 @@ fn described(schema: &Value, above: &str, found: &mut Vec<(String, String)>) {
 }
 
 /// Keys that only say no to something, hold nothing but keys without effect, or say the same as another one.
-const WITHOUT_USE: [&str; 20] = [
+const WITHOUT_USE: [&str; 19] = [
     "agent.access_dirs.read.deny",
     "agent.access_dirs.write.deny",
     "agent.opamp_server_socket",
-    "agent.package",
     "agent.package.verifier",
     "capabilities.reports_connection_settings_status",
     "capabilities.reports_remote_config",

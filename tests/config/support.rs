@@ -32,9 +32,13 @@ fn read(path: &Path) -> io::Result<String> {
     match path.to_str() {
         Some("/run/token" | "/etc/opamp/token") => Ok("s3cr3t-file\n".to_owned()),
         Some("/run/headers.yaml") => Ok("Authorization: Bearer ${TOKEN}\nX-Two: [a, b]\n".to_owned()),
+        Some("/etc/opamp/packages.pub") => Ok(PUBLIC_KEY.to_owned()),
         _ => Err(io::ErrorKind::NotFound.into()),
     }
 }
+
+const PUBLIC_KEY: &str = "untrusted comment: minisign public key 77FF23DA1C7CEE0E\n\
+                          RWQO7nwc2iP/dxETDbvI2cOBkD6UbaYhzejmEBmCLdFGOUxmuvmQOznX\n";
 
 fn stat(path: &Path) -> io::Result<()> {
     if path == Path::new("/missing") { Err(io::ErrorKind::NotFound.into()) } else { Ok(()) }

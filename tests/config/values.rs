@@ -239,7 +239,7 @@ fn keys_without_effect_are_noticed_by_name() {
             "6:3: agent.health_check_port has no effect, removed in 0.126: the Collector's health comes from its opamp extension or from a health_check extension; delete the key",
             "7:3: agent.orphan_detection_interval has no effect: the kernel ends the Collector with its supervisor, and the next start ends what outlived even that; nothing is polled",
             "9:3: capabilities.reports_remote_config is deprecated: use capabilities.accepts_remote_config, which turns the report on too",
-            "10:3: capabilities.accepts_packages is read but not acted on yet: packages are not taken, the Collector's binary stays the one of agent.executable",
+            "10:3: capabilities.accepts_packages has no effect without a key to verify packages with: name one in packages.signature.public_key_files; opampctl package keygen makes one",
             "11:15: healthcheck.endpoint names no port, so health is not served; write host:port",
             "11:36: healthcheck.cors has no effect: answers carry no CORS headers, so a page of another origin cannot read them",
         ]

@@ -95,7 +95,7 @@ const NO_ORPHANS: &str = "the kernel ends the Collector with its supervisor, and
                           even that; nothing is polled";
 const LOOPBACK: &str =
     "the Collector's extension dials a loopback port; choose it with agent.opamp_server_port";
-const NO_PACKAGES: &str = "packages are not taken, the Collector's binary stays the one of agent.executable";
+const MINISIGN: &str = "packages are verified by minisign signatures, with the keys of packages.signature";
 const NO_SECRETS: &str =
     "offered connection settings are stored as they are, readable by the supervisor's user alone";
 const OF_CLIENTS: &str = "it says whom a client trusts; whom this endpoint trusts is in client_ca_file";
@@ -179,9 +179,9 @@ pub(super) static KEYS: &[Key] = &[
     acted("agent.access_dirs.execute.allow", Texts),
     acted("agent.startup_fallback_configs", Texts),
     acted("agent.package", Section),
-    not_yet("agent.package.agent_binary", Text, NO_PACKAGES),
+    acted("agent.package.agent_binary", Text),
     acted("agent.package.verifier", Section),
-    not_yet("agent.package.verifier.type", Text, NO_PACKAGES),
+    ignored("agent.package.verifier.type", Text, MINISIGN),
     removed("agent.health_check_port", HEALTH_CHECK_PORT),
     acted("capabilities", Section),
     acted("capabilities.accepts_remote_config", Bool),
@@ -196,7 +196,7 @@ pub(super) static KEYS: &[Key] = &[
     acted("capabilities.reports_available_components", Bool),
     acted("capabilities.reports_heartbeat", Bool),
     acted("capabilities.reports_services", Bool),
-    not_yet("capabilities.accepts_packages", Bool, NO_PACKAGES),
+    acted("capabilities.accepts_packages", Bool),
     acted("capabilities.reports_connection_settings_status", Bool),
     acted("storage", Section),
     acted("storage.directory", Text),
@@ -204,6 +204,21 @@ pub(super) static KEYS: &[Key] = &[
     not_yet("storage.secrets.key_source", KEY_SOURCES, NO_SECRETS),
     not_yet("storage.secrets.key_name", Text, NO_SECRETS),
     not_yet("storage.secrets.keychain_path", Text, NO_SECRETS),
+    acted("packages", Section),
+    acted("packages.allow", Texts),
+    acted("packages.signature", Section),
+    acted("packages.signature.public_key_files", Texts),
+    acted("packages.signature.least_epoch", Int),
+    acted("packages.signature.insecure_skip_signature", Bool),
+    acted("packages.download", Section),
+    acted("packages.download.allow", Texts),
+    acted("packages.download.plain_http", Bool),
+    acted("packages.download.max_size_mib", Int),
+    acted("packages.downgrade", OneOf(&["deny", "within_minor", "allow"])),
+    acted("packages.keep_previous", Duration),
+    acted("packages.trial", Section),
+    acted("packages.trial.first_health", Duration),
+    acted("packages.trial.healthy_for", Duration),
     acted("restrictions", Section),
     acted("restrictions.components", Section),
     acted("restrictions.components.receivers", Texts),

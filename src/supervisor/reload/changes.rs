@@ -30,8 +30,16 @@ impl Changes {
     /// Compares; what cannot come into force now is set back to what it was.
     pub(super) fn settle(old: &SupervisorConfig, new: &mut SupervisorConfig) -> Self {
         let mut changes = Self::default();
-        let SupervisorConfig { server, agent, capabilities, storage, telemetry, healthcheck, restrictions } =
-            new;
+        let SupervisorConfig {
+            server,
+            agent,
+            capabilities,
+            storage,
+            telemetry,
+            healthcheck,
+            restrictions,
+            packages,
+        } = new;
         changes.of_server(&old.server, server);
         changes.of_agent(&old.agent, agent);
         changes.note("capabilities", Needs::Nothing, old.capabilities == *capabilities);
@@ -39,6 +47,7 @@ impl Changes {
         changes.of_telemetry(&old.telemetry, telemetry);
         changes.keep("healthcheck", AT_START, &old.healthcheck, healthcheck);
         changes.note("restrictions", Needs::Nothing, old.restrictions == *restrictions);
+        changes.note("packages", Needs::Nothing, old.packages == *packages);
         changes
     }
 
@@ -67,6 +76,7 @@ impl Changes {
     fn of_agent(&mut self, old: &AgentConfig, new: &mut AgentConfig) {
         let AgentConfig {
             executable,
+            packaged_binary,
             instance_id,
             description,
             config_apply_timeout,
@@ -86,6 +96,8 @@ impl Changes {
         } = new;
         const IDENTITY: &str = "it counts at the first start only, this agent has its identity";
         self.note("agent.executable", Needs::Process, old.executable == *executable);
+        let same = old.packaged_binary == *packaged_binary;
+        self.note("agent.package.agent_binary", Needs::Nothing, same);
         self.keep("agent.instance_id", IDENTITY, &old.instance_id, instance_id);
         self.note("agent.description", Needs::Files, old.description == *description);
         self.note(

@@ -49,6 +49,10 @@ pub(super) fn decode(context: &mut Context<'_>) -> Option<AgentConfig> {
     let sandbox = super::sandbox::decode(context);
     Some(AgentConfig {
         executable: executable?,
+        packaged_binary: context
+            .text("agent.package.agent_binary")
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned),
         instance_id,
         description,
         config_apply_timeout,

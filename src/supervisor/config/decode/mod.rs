@@ -3,7 +3,8 @@
 //!
 //! - `server`, `agent`, `telemetry`, `healthcheck`: one section each; the small sections are here
 //! - `exports`, `resource`: what of `telemetry` leaves over OTLP, read in `part`s
-//! - `restrictions`: what remote configs may ask for; `sandbox`: what the Collector gives up
+//! - `restrictions`: what remote configs may ask for; `sandbox`: what the Collector gives up;
+//!   `packages`: which packages are taken
 //! - `tls`: what the TLS blocks of `server` and `healthcheck` have in common
 //! - `reserved`: rules of keys that have no effect yet
 //!
@@ -12,6 +13,7 @@
 mod agent;
 mod exports;
 mod healthcheck;
+mod packages;
 mod part;
 mod reserved;
 mod resource;
@@ -38,6 +40,7 @@ pub(super) fn decode(context: &mut Context<'_>) -> Option<SupervisorConfig> {
     let telemetry = telemetry::decode(context);
     let healthcheck = healthcheck::decode(context);
     let restrictions = restrictions::decode(context);
+    let packages = packages::decode(context);
     reserved::check(context);
     Some(SupervisorConfig {
         server: server?,
@@ -47,6 +50,7 @@ pub(super) fn decode(context: &mut Context<'_>) -> Option<SupervisorConfig> {
         telemetry,
         healthcheck,
         restrictions,
+        packages,
     })
 }
 
