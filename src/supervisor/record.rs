@@ -27,6 +27,7 @@ pub(super) fn past(state: &State, host: &str, fallback: bool) -> Past {
         quarantine: failures(state, host),
         paused: state.paused,
         fallback,
+        binary: None,
     }
 }
 

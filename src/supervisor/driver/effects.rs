@@ -43,6 +43,7 @@ impl Driver {
                 Effect::Restored => self.restored(),
                 Effect::Paused(paused) => self.paused(paused),
                 Effect::StepBack { why } => self.step_back(&why),
+                Effect::BinaryProven | Effect::BinaryFailed { .. } => {}
                 Effect::Process(state) => self.process(&state),
                 Effect::Mode(mode) => self.mode(mode),
                 Effect::Finished => self.finished = true,

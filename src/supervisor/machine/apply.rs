@@ -114,7 +114,7 @@ impl Machine {
         if self.ending {
             return;
         }
-        if self.paused || self.proves_host() {
+        if self.paused || self.proves_host() || self.tries_binary() {
             self.mailbox = Some(config);
             return;
         }
@@ -257,6 +257,7 @@ impl Machine {
         self.restarts.healthy(condition.well, now);
         self.faults.clone_from(&condition.faults);
         self.host_reported(generation, session, &condition, now);
+        self.binary_reported(&condition, now);
         let Apply::Proving { config, proof, baseline, last_word, .. } = &mut self.apply else {
             return self.lives_on(&condition, now);
         };
@@ -333,6 +334,7 @@ impl Machine {
         if self.apply == Apply::Idle
             && !self.paused
             && !self.proves_host()
+            && !self.tries_binary()
             && let Some(config) = self.mailbox.take()
         {
             self.consider(config, now);

@@ -36,9 +36,11 @@
 //! - `apply`: a config on its way from offer to proof; `probation`: what comes after
 //! - `put_off`: offers that the host stands in the way of; `quarantine`: those that failed
 //! - `safe`: what runs when the last good config does not
-//! - `operator`: what a person on the host asks for; `refresh`: the host's own part changes
+//! - `operator`: what a person on the host asks for; `refresh`: the host's own part changes; `binary`: another
+//!   Collector on trial
 
 mod apply;
+mod binary;
 mod operator;
 mod probation;
 mod process;
@@ -59,6 +61,8 @@ use std::{
 
 use apply::Apply;
 pub use apply::Verdict;
+pub use binary::BinaryRules;
+use binary::BinaryTrial;
 pub use probation::Condition;
 use probation::Probation;
 use process::Process;
@@ -123,6 +127,8 @@ pub struct Machine {
     put_off: Option<PutOff>,
     /// There while the host's own part may still be undone.
     host_trial: Option<HostTrial>,
+    /// There while the binary may still be undone.
+    binary: Option<BinaryTrial>,
     restarts: RestartPolicy,
     /// Starts of the last good config, in a row, that came to nothing.
     failed_starts: u32,
@@ -156,6 +162,7 @@ impl Machine {
             quarantine: Quarantine::of(past.quarantine),
             put_off: None,
             host_trial: None,
+            binary: past.binary.map(|rules| BinaryTrial::new(rules, BTreeSet::new())),
             restarts: RestartPolicy::new(seed),
             failed_starts: 0,
             safe: None,
@@ -235,12 +242,12 @@ impl Machine {
 
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let settled = !self.apply.is_at_work() && !self.ending;
-        let put_off = self.put_off.as_ref().and_then(PutOff::deadline);
+        let settled = !self.apply.is_at_work() && !self.ending && !self.tries_binary();
+        let put_off = self.put_off.as_ref().filter(|_| !self.tries_binary()).and_then(PutOff::deadline);
         let probation = self.probation.as_ref().filter(|_| settled).and_then(Probation::deadline);
         let safe = self.safe.as_ref().filter(|_| settled).and_then(Safe::deadline);
-        let host = self.host_deadline();
-        [self.process.deadline(), self.apply.deadline(), put_off, probation, safe, host]
+        let (host, binary) = (self.host_deadline(), self.binary_deadline());
+        [self.process.deadline(), self.apply.deadline(), put_off, probation, safe, host, binary]
             .into_iter()
             .flatten()
             .min()
@@ -253,6 +260,7 @@ impl Machine {
         self.probation_timeout(now);
         self.safe_timeout(now);
         self.host_timeout(now);
+        self.binary_timeout(now);
     }
 
     pub fn handle(&mut self, input: Input, now: Duration) {
@@ -281,6 +289,10 @@ impl Machine {
             Input::Condemn { config, why } => self.condemn(config, &why, now),
             Input::Restart => self.restart(now),
             Input::Refresh(refresh) => self.refresh(refresh, now),
+            Input::SwitchBinary(rules) => self.switch_binary(rules, now),
+            Input::BinaryWrong { why } => self.binary_is_wrong(&why, now),
+            Input::BinarySteppedBack => self.binary_stepped_back(now),
+            Input::BinaryRestored => self.binary_restored(now),
             Input::RollBack => self.roll_back(now),
             Input::Pause => self.pause(),
             Input::Resume => self.resume(now),
@@ -296,6 +308,7 @@ impl Machine {
         self.process.shift(time);
         self.apply.shift(time);
         self.shift_host_trial(time);
+        self.shift_binary(time);
         if let Some(probation) = &mut self.probation {
             probation.shift(time);
         }

@@ -12,7 +12,8 @@ impl Machine {
     /// Whether there is a config to go back to.
     #[must_use]
     pub fn can_roll_back(&self) -> bool {
-        !self.ending && (self.is_proving() || self.probation.is_some() || self.previous.is_some())
+        let binary = self.tries_binary();
+        !self.ending && (binary || self.is_proving() || self.probation.is_some() || self.previous.is_some())
     }
 
     /// Back to the config before the one that is on trial or in force; that one is not tried again.
@@ -20,6 +21,9 @@ impl Machine {
         const WHY: &str = "rolled back by a person on the host";
         if !self.can_roll_back() {
             return;
+        }
+        if self.tries_binary() {
+            return self.binary_is_wrong(WHY, now);
         }
         if self.is_proving() {
             self.give_up_trial(WHY, Blame::Config, now);

@@ -115,7 +115,7 @@ impl Machine {
     }
 
     pub(super) fn probation_timeout(&mut self, now: Duration) {
-        if self.apply.is_at_work() || self.ending {
+        if self.apply.is_at_work() || self.ending || self.tries_binary() {
             return;
         }
         let Some(probation) = &mut self.probation else { return };

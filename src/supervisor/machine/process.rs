@@ -73,6 +73,7 @@ impl Machine {
         self.probation_starts_again();
         self.proving_starts(now);
         self.host_trial_starts(now);
+        self.binary_starts(now);
         self.safe_try_starts(now);
         self.emit(Effect::Process(ProcessState::Starting));
         self.emit(Effect::Spawn { generation: self.generation, layers: self.running.clone() });
@@ -146,12 +147,12 @@ impl Machine {
             self.start_again(how, now);
             return self.next_offer(now);
         }
-        if self.host_failed(&how, blame) {
+        if self.host_failed(&how, blame) || self.binary_ended(&how, blame) {
             self.start_again(how, now);
             return self.next_offer(now);
         }
         let death = self.restarts.died(now);
-        let blamed = blame == Blame::Config || death.looping;
+        let blamed = (blame == Blame::Config || death.looping) && !self.tries_binary();
         if blamed && self.undo_by_itself(&format!("the Collector {how}"), blame, now) {
             return self.start_again(how, now);
         }
@@ -184,7 +185,9 @@ impl Machine {
         }
         if self.is_proving() {
             self.trial_failed(&format!("on the new config, the Collector {why}"), Blame::Config, now);
-        } else if self.host_failed(&why, Blame::Config) {
+        } else if self.host_failed(&why, Blame::Config)
+            || self.binary_fails(&format!("the new Collector {why}"), Blame::Config)
+        {
             // What was before is started.
         } else if self.running != Layers::Fallback {
             self.undo_by_itself(&format!("the Collector {why}"), Blame::Config, now);

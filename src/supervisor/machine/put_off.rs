@@ -70,14 +70,16 @@ impl Machine {
     }
 
     pub(super) fn put_off_timeout(&mut self, now: Duration) {
-        let due = self.put_off.as_ref().and_then(PutOff::deadline).is_some_and(|until| now >= until);
+        let due = !self.tries_binary()
+            && self.put_off.as_ref().and_then(PutOff::deadline).is_some_and(|until| now >= until);
         if due {
             self.take_up_put_off();
         }
     }
 
     pub(super) fn take_up_put_off(&mut self) {
-        if let Some(PutOff { config, .. }) = self.put_off.take()
+        if !self.tries_binary()
+            && let Some(PutOff { config, .. }) = self.put_off.take()
             && self.apply == Apply::Idle
         {
             self.judge(config);

@@ -46,7 +46,7 @@ impl Machine {
     /// Whether nothing is on its way: what is checked now is checked with what runs.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
-        self.apply == Apply::Idle && !self.proves_host()
+        self.apply == Apply::Idle && !self.proves_host() && !self.tries_binary()
     }
 
     /// Whether the host's part from before may still be wanted.

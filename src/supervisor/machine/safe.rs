@@ -111,7 +111,8 @@ impl Machine {
 
     pub(super) fn safe_timeout(&mut self, now: Duration) {
         let Some(safe) = &mut self.safe else { return };
-        if self.apply.is_at_work() || self.ending || safe.deadline().is_none_or(|due| now < due) {
+        let busy = self.apply.is_at_work() || self.ending || self.binary.is_some();
+        if busy || safe.deadline().is_none_or(|due| now < due) {
             return;
         }
         match safe.next {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CheckToken, Condition, ConfigHash, Generation, Refresh, Running, Verdict};
+use super::{BinaryRules, CheckToken, Condition, ConfigHash, Generation, Refresh, Running, Verdict};
 
 /// When SIGHUP is enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct Past {
     pub paused: bool,
     /// The operator has configs for the time before the server is reached for the first time.
     pub fallback: bool,
+    /// The binary that runs has yet to prove itself.
+    pub binary: Option<BinaryRules>,
 }
 
 /// What happened.
@@ -107,7 +109,17 @@ pub enum Input {
     Restart,
     /// The host's own part of the config is another one: `supervisor.yaml` was read again.
     Refresh(Refresh),
-    /// A person on the host wants the config before.
+    /// The driver has another binary, which the Collector is to run on trial.
+    SwitchBinary(BinaryRules),
+    /// What runs on trial is not what was installed.
+    BinaryWrong {
+        why: String,
+    },
+    /// The answer to [`Effect::BinaryFailed`]: the binary of before is there again.
+    BinarySteppedBack,
+    /// The driver has another binary, which needs no proof.
+    BinaryRestored,
+    /// A person on the host wants what was before: the binary if one is on trial, else the config.
     RollBack,
     /// A person on the host wants offers to be held, and to be taken again.
     Pause,
@@ -172,6 +184,13 @@ pub enum Effect {
     /// The Collector does not do with the host's own part as it is: what was in force before is wanted again.
     StepBack {
         why: String,
+    },
+    /// The binary has proven itself: make that durable.
+    BinaryProven,
+    /// The binary of before is wanted again; answer with [`Input::BinarySteppedBack`].
+    BinaryFailed {
+        why: String,
+        blame: Blame,
     },
     /// The state of the process, for the health report.
     Process(ProcessState),

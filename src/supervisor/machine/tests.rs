@@ -40,6 +40,10 @@ impl Bench {
         bench
     }
 
+    pub(super) const fn now(&self) -> Duration {
+        self.now
+    }
+
     pub(super) fn tell(&mut self, input: Input) -> Vec<Effect> {
         self.machine.handle(input, self.now);
         self.effects()
@@ -52,10 +56,14 @@ impl Bench {
             match effect {
                 Effect::Arm { .. } => self.machine.handle(Input::Armed(self.disk.clone()), self.now),
                 effect => {
-                    let stepped_back = matches!(effect, Effect::StepBack { .. });
+                    let answer = match effect {
+                        Effect::StepBack { .. } => Some(Input::SteppedBack),
+                        Effect::BinaryFailed { .. } => Some(Input::BinarySteppedBack),
+                        _ => None,
+                    };
                     effects.push(effect);
-                    if stepped_back {
-                        self.machine.handle(Input::SteppedBack, self.now);
+                    if let Some(answer) = answer {
+                        self.machine.handle(answer, self.now);
                     }
                 }
             }

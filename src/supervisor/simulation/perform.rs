@@ -83,7 +83,7 @@ impl World {
                 self.counts.safe += u32::from(matches!(mode, Mode::Safe { .. }));
                 Ok(())
             }
-            Effect::Process(_) => Ok(()),
+            Effect::Process(_) | Effect::BinaryProven | Effect::BinaryFailed { .. } => Ok(()),
             Effect::StepBack { .. } => {
                 self.step_back();
                 self.feed(Input::SteppedBack);
