@@ -1,7 +1,21 @@
-//! Packages on their way to this host: what [`crate::package`] decides, done with sockets and files.
+//! Packages on this host: what is offered, fetched, proven and held.
 //!
-//! - [`download`]: an artefact into the staging directory, however often the way breaks
+//! - `terms`: what is offered and held, and its form on disk; `policy`: what this host takes
+//! - `machine`: what to do next, pure; `begin`: what a start finds
+//! - `download`: an artefact into a file
 //!
-//! Not here: what a package is and whether it is good (`package`), when one is taken and what comes of it.
+//! Verification and unpacking are [`crate::package`]'s; the switch of the Collector's binary, `supervisor::machine`'s. Called
+//! by `driver::packages`.
 
+mod begin;
 pub mod download;
+pub mod machine;
+mod policy;
+mod terms;
+
+pub use begin::Beginning;
+pub use policy::{Rules, version};
+pub use terms::{
+    Artefact, Before, Failed, Held, Kind, Offer, Offered, Quarantined, Record, SUPERVISOR, Stage, Then,
+    Trial, Unusable, Work,
+};

@@ -18,7 +18,7 @@ mod watch;
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Blame, Condition, Effect, Generation, Machine,
+    Blame, Condition, Effect, Machine,
     process::{Process, Then},
 };
 use watch::{Unfit, Watch};

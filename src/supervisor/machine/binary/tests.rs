@@ -1,7 +1,7 @@
 //! A binary on trial, driven by hand.
 
 use super::super::{
-    Input, Outcome, Past, ProcessState, Verdict,
+    Generation, Input, Outcome, Past, ProcessState, Verdict,
     tests::{Bench, hash, spawn, status},
 };
 use super::*;
