@@ -28,6 +28,12 @@ pub fn attributes() -> BTreeMap<&'static str, String> {
     facts
 }
 
+/// `os.type` and `host.arch` of this program: what a package has to be for.
+#[must_use]
+pub fn platform() -> (&'static str, String) {
+    (std::env::consts::OS, arch(std::env::consts::ARCH))
+}
+
 /// The conventions' names, which are Go's, not the kernel's.
 fn arch(machine: &str) -> String {
     match machine {

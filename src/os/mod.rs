@@ -11,7 +11,7 @@
 //! - [`memory`]: giving back what only the start needed
 //! - [`host`], [`clock`], [`signals`]: facts, time and randomness, TERM/INT/HUP; `pidfd`: a process by handle
 //! - [`sandbox`]: what a child gives up: another user, capabilities, rights to files, limits
-//! - [`systemd`]: what a service manager is told; [`socket`]: a Unix socket for this host's administrators
+//! - [`systemd`]: what a service manager is told; [`socket`]: a Unix socket for this host's administrators; [`space`]: room on a disk
 //! - [`watch`]: a file that others write; [`listening`]: who listens on this host; [`usage`]: what a process uses
 //!
 //! Not here: when to restart, what to write, what a failure means; that is `supervisor`'s.
@@ -34,6 +34,7 @@ pub mod sandbox;
 pub mod scratch;
 pub mod signals;
 pub mod socket;
+pub mod space;
 pub mod systemd;
 #[cfg(test)]
 mod testing;

@@ -187,6 +187,17 @@ impl Verified {
 }
 
 impl Claims {
+    /// What the signature says, as far as it can be judged without the artefact. It proves nothing of that: it spares
+    /// the download of what would be refused.
+    pub fn foreseen(offered: &Offered<'_>, trust: &Trust<'_>) -> Result<Self, Refused> {
+        let sha256 =
+            offered.content_hash.try_into().map_err(|_| Refused::HashLength(offered.content_hash.len()))?;
+        let signature = signature(offered.signature)?;
+        trust.keys.of(&signature)?;
+        let size = signature.trusted_comment().parse::<Self>()?.size;
+        claims(&signature, trust, offered, (sha256, size))
+    }
+
     /// What the text of a signature says, by whomever it is.
     pub fn unverified(text: &[u8]) -> Result<Self, Refused> {
         Ok(signature(text)?.trusted_comment().parse()?)

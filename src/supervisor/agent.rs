@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::config::{AgentConfig, Capabilities};
+use super::config::{AgentConfig, Capabilities, PackagesConfig};
 use crate::{
     collector::bootstrap::Facts,
     os::host,
@@ -14,7 +14,7 @@ use crate::{
 
 /// What this supervisor does of what the file allows. What is not built yet is not advertised.
 #[must_use]
-pub fn capabilities(allowed: &Capabilities) -> AgentCaps {
+pub fn capabilities(allowed: &Capabilities, packages: &PackagesConfig) -> AgentCaps {
     let mut caps = AgentCaps::of(&[Bit::ReportsStatus]);
     let mut add = |wanted: bool, bits: &[Bit]| {
         if wanted {
@@ -35,6 +35,9 @@ pub fn capabilities(allowed: &Capabilities) -> AgentCaps {
     for (wanted, bit) in own {
         add(wanted, &[bit, Bit::ReportsConnectionSettingsStatus]);
     }
+    // What nobody could verify is not asked for.
+    let packages = allowed.accepts_packages && packages.signature.can_verify();
+    add(packages, &[Bit::AcceptsPackages, Bit::ReportsPackageStatuses]);
     add(allowed.reports_available_components, &[Bit::ReportsAvailableComponents]);
     // Who may offer something is told how it went.
     let told = allowed.accepts_opamp_connection_settings || allowed.reports_connection_settings_status;
@@ -89,12 +92,14 @@ mod tests {
 
     #[test]
     fn c_se_07_c_cp_03_remote_config_is_opt_in() {
-        let caps = capabilities(&Capabilities::default());
+        let packages = PackagesConfig::default();
+        let caps = capabilities(&Capabilities::default(), &packages);
         assert!(
             caps.has(Bit::ReportsStatus) && caps.has(Bit::ReportsHealth) && caps.has(Bit::ReportsHeartbeat)
         );
         assert!(!caps.has(Bit::AcceptsRemoteConfig) && !caps.has(Bit::AcceptsRestartCommand));
         let allowed = Capabilities { accepts_remote_config: true, ..Capabilities::default() };
-        assert!(capabilities(&allowed).has(Bit::ReportsRemoteConfig), "who accepts also reports");
+        let caps = capabilities(&allowed, &packages);
+        assert!(caps.has(Bit::ReportsRemoteConfig), "who accepts also reports");
     }
 }

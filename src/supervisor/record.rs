@@ -4,7 +4,7 @@
 use super::{
     control::{ConfigStatus, FailedConfig, LastOutcome, hex},
     journal::{AgentRecord, ConfigState, Phase, Previous, Quarantined, State, StatusRecord, Trial},
-    machine::{ConfigHash, Machine, Outcome, Past},
+    machine::{BinaryRules, ConfigHash, Machine, Outcome, Past},
 };
 use crate::{
     collector::{binary::BinaryIdentity, bootstrap::Facts},
@@ -19,7 +19,7 @@ const SHOWN: usize = 10;
 const FAILURES: usize = 64;
 
 /// What the machine continues with, on a host with this digest.
-pub(super) fn past(state: &State, host: &str, fallback: bool) -> Past {
+pub(super) fn past(state: &State, host: &str, fallback: bool, binary: Option<BinaryRules>) -> Past {
     Past {
         live: state.config.live.clone(),
         last_good: state.config.last_good.clone(),
@@ -27,7 +27,7 @@ pub(super) fn past(state: &State, host: &str, fallback: bool) -> Past {
         quarantine: failures(state, host),
         paused: state.paused,
         fallback,
-        binary: None,
+        binary,
     }
 }
 
@@ -177,16 +177,31 @@ pub(super) fn config_status(state: &State) -> ConfigStatus {
     }
 }
 
-/// What an earlier start learnt of the binary, if it can still be read.
+/// What an earlier start learnt of the binary that ran last, if it can still be read.
 pub(super) fn facts(state: &State) -> Option<(BinaryIdentity, Facts)> {
     let record = state.agent.as_ref()?;
     let facts = serde_json::from_value(record.facts.clone()).ok()?;
-    Some((BinaryIdentity { file: record.file.clone(), sha256: record.sha256.clone() }, facts))
+    Some((identity(record), facts))
 }
 
-/// Keeps what was learnt for the next start.
+/// Which binary a record is of.
+pub(super) fn identity(record: &AgentRecord) -> BinaryIdentity {
+    BinaryIdentity { file: record.file.clone(), sha256: record.sha256.clone() }
+}
+
+/// What is known of the binary with this content.
+pub(super) fn facts_of(state: &State, sha256: &str) -> Option<Facts> {
+    let known = [&state.agent, &state.agent_before].into_iter().flatten();
+    let record = known.into_iter().find(|record| record.sha256 == sha256)?;
+    serde_json::from_value(record.facts.clone()).ok()
+}
+
+/// Keeps what was learnt for the next start, beside what is known of the binary before.
 pub(super) fn keep_facts(state: &mut State, identity: &BinaryIdentity, facts: &Facts) {
     let BinaryIdentity { file, sha256 } = identity.clone();
+    if let Some(before) = state.agent.take_if(|before| before.sha256 != sha256) {
+        state.agent_before = Some(before);
+    }
     state.agent = Some(AgentRecord { file, sha256, facts: on_disk(facts) });
 }
 
@@ -243,7 +258,7 @@ mod tests {
         note(&mut state, &a, Outcome::PutOff("the disk is full".into()));
         assert_eq!(remote_config_status(&state).status, RemoteConfigStatuses::Failed as i32);
         let again: State = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
-        assert_eq!((unfinished_offer(&again), past(&again, "", false).quarantine), (Some(a), vec![]));
+        assert_eq!((unfinished_offer(&again), past(&again, "", false, None).quarantine), (Some(a), vec![]));
     }
 
     #[test]
@@ -263,7 +278,7 @@ mod tests {
                 reload: ReloadRule::Never,
                 rollback: Rollback::Automatic,
             };
-            Machine::new(settings, past(state, host, false), 1)
+            Machine::new(settings, past(state, host, false, None), 1)
         };
         let known = |host| machine(&state, host).quarantined().iter().map(|(hash, _)| hash.0[0]).collect();
         let here: Vec<u8> = known("here");

@@ -11,8 +11,8 @@ use std::{
 
 use super::{
     compose::{Contact, Idle},
-    config::AgentConfig,
-    machine::{ReloadRule, Rollback, Settings},
+    config::{AgentConfig, PackagesConfig},
+    machine::{BinaryRules, ReloadRule, Rollback, Settings},
     own_telemetry::OwnTelemetry,
     sandbox::{self, SandboxError},
 };
@@ -40,6 +40,7 @@ const BOOTSTRAP_FLOOR: Duration = Duration::from_secs(10);
 /// The binary, and all that follows from what it is.
 #[derive(Clone, Debug)]
 pub(super) struct Outfit {
+    /// What is run: of `agent.executable`, or of a package.
     pub binary: Binary,
     /// Which file it was when it was looked at.
     pub identity: BinaryIdentity,
@@ -54,12 +55,13 @@ impl Outfit {
     /// `local` is the endpoint that a Collector with the opamp extension dials.
     pub(super) fn new(
         agent: &AgentConfig,
+        program: &Path,
         identity: BinaryIdentity,
         facts: Option<Facts>,
         local: &str,
         storage: &Path,
     ) -> Result<Self, SandboxError> {
-        let mut binary = binary(agent, storage)?;
+        let mut binary = binary(agent, program, storage)?;
         let idle = idle(facts.as_ref(), &mut binary);
         let contact = contact(facts.as_ref(), local.to_owned());
         let wanted = agent.description.include_resource_attributes;
@@ -74,11 +76,11 @@ impl Outfit {
     }
 }
 
-/// The binary as the file names it, without what is only known once it was asked.
-pub(super) fn binary(agent: &AgentConfig, storage: &Path) -> Result<Binary, SandboxError> {
+/// The binary as the file has it called, without what is only known once it was asked.
+pub(super) fn binary(agent: &AgentConfig, program: &Path, storage: &Path) -> Result<Binary, SandboxError> {
     let env = agent.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
     Ok(Binary {
-        executable: agent.executable.clone(),
+        executable: program.to_owned(),
         args: agent.args.clone(),
         feature_gates: Vec::new(),
         env: env.collect(),
@@ -98,8 +100,8 @@ pub(super) enum LearnError {
 }
 
 /// Asks the binary what it is, by short runs of it. On the main thread.
-pub(super) async fn learn(agent: &AgentConfig, storage: &Path) -> Result<Facts, LearnError> {
-    let binary = binary(agent, storage)?;
+pub(super) async fn learn(agent: &AgentConfig, program: &Path, storage: &Path) -> Result<Facts, LearnError> {
+    let binary = binary(agent, program, storage)?;
     let scratch = ensure_private_dir(&storage.join("staging").join("bootstrap"))?.path;
     sandbox::open_way(&binary.confinement, storage)?;
     let_read(&scratch, binary.confinement.reader())?;
@@ -124,6 +126,11 @@ pub(super) fn settings(agent: &AgentConfig, contact: &Contact, telemetry: &OwnTe
         reload,
         rollback: if agent.automatic_config_rollback { Rollback::Automatic } else { Rollback::Never },
     }
+}
+
+/// What another Collector has to show.
+pub(super) const fn binary_rules(packages: &PackagesConfig) -> BinaryRules {
+    BinaryRules { first_health: packages.trial.first_health, healthy_for: packages.trial.healthy_for }
 }
 
 fn contact(facts: Option<&Facts>, endpoint: String) -> Contact {

@@ -104,7 +104,7 @@ pub(super) fn fingerprint(server: &ServerConfig) -> Fingerprint {
 }
 
 /// Files are read again for each connection.
-fn tls(tls: &TlsConfig) -> Result<Tls, TargetError> {
+pub(super) fn tls(tls: &TlsConfig) -> Result<Tls, TargetError> {
     let options = tls_options(tls)?;
     let of_files = tls.files().next().is_some();
     if !of_files {

@@ -175,6 +175,12 @@ impl Slots {
         Ok(Some(Slot { id: id.clone(), directory, manifest }))
     }
 
+    /// Every version that is complete in a directory, which is left as it is.
+    #[must_use]
+    pub fn existing(directory: &Path) -> Vec<Slot> {
+        Self { directory: directory.to_owned() }.all()
+    }
+
     /// Every version that is complete.
     #[must_use]
     pub fn all(&self) -> Vec<Slot> {

@@ -67,14 +67,15 @@ impl Client {
         {
             self.components_in_full = true;
         }
+        // Before the config: it may be one for the binary that comes with it.
+        if let Some(packages) = message.packages_available {
+            self.offered(AgentCapabilities::AcceptsPackages, Event::Packages(packages));
+        }
         if let Some(config) = message.remote_config {
             self.offered(AgentCapabilities::AcceptsRemoteConfig, Event::RemoteConfig(config));
         }
         if let Some(settings) = message.connection_settings {
             self.settings_offered(&settings);
-        }
-        if let Some(packages) = message.packages_available {
-            self.offered(AgentCapabilities::AcceptsPackages, Event::Packages(packages));
         }
         if let Some(capabilities) = message.custom_capabilities {
             self.asks.peer.clone_from(&capabilities.capabilities);

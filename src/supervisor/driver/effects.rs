@@ -43,7 +43,8 @@ impl Driver {
                 Effect::Restored => self.restored(),
                 Effect::Paused(paused) => self.paused(paused),
                 Effect::StepBack { why } => self.step_back(&why),
-                Effect::BinaryProven | Effect::BinaryFailed { .. } => {}
+                Effect::BinaryProven => self.binary_proven(),
+                Effect::BinaryFailed { why, blame } => self.binary_failed(&why, blame),
                 Effect::Process(state) => self.process(&state),
                 Effect::Mode(mode) => self.mode(mode),
                 Effect::Finished => self.finished = true,
@@ -99,13 +100,28 @@ impl Driver {
         self.parts.endpoint.expect(generation);
         if let Err(error) = self.try_spawn(generation, layers) {
             // Layers that cannot be composed are of no use; a binary that does not start says nothing of them.
-            let blame = if matches!(error, NotStarted::NotPut(_)) { Blame::Host } else { Blame::Outside };
+            let blame = match &error {
+                NotStarted::NotPut(_) => Blame::Host,
+                // There is another one to start.
+                NotStarted::Altered(_) if self.parts.machine.tries_binary() => Blame::Config,
+                NotStarted::Spawn(error) if self.parts.machine.tries_binary() && !error.is_transient() => {
+                    Blame::Config
+                }
+                NotStarted::Altered(_) | NotStarted::Spawn(_) => Blame::Outside,
+            };
             let why = format!("cannot be started: {error}");
+            let lost = if let NotStarted::Altered(why) = &error { Some(why.clone()) } else { None };
             self.tell(Input::SpawnFailed { generation, why, blame });
+            if let Some(why) = lost {
+                self.replace_lost(&why);
+            }
         }
     }
 
     fn try_spawn(&mut self, generation: Generation, layers: &Layers) -> Result<(), NotStarted> {
+        if let Some(why) = self.altered() {
+            return Err(NotStarted::Altered(why));
+        }
         let prepared = self.put(layers)?;
         let configs = self.parts.live.configs(&prepared.composed);
         let spec =
@@ -264,4 +280,7 @@ enum NotStarted {
     NotPut(#[from] NotPut),
     #[error(transparent)]
     Spawn(#[from] SpawnError),
+    /// Nothing is run that was not installed as it is.
+    #[error("{0}")]
+    Altered(String),
 }

@@ -1,6 +1,6 @@
 //! What can happen, and what the machine is told about it.
 
-use super::{Checked, Driver, own_telemetry::Judged, wall_nanos};
+use super::{Checked, Driver, own_telemetry::Judged, packages::Told, wall_nanos};
 use crate::{
     collector::components::Components,
     os::{child::Exit, clock, reaper, signals::Received},
@@ -35,6 +35,12 @@ pub(super) enum Happening {
     ServicesFound(CustomMessage),
     /// Offered telemetry settings were checked.
     TelemetryJudged(Box<Judged>),
+    /// A package got further.
+    Package(Told),
+    /// A package that was put off is tried again.
+    PackagesDue,
+    /// A config waited long enough for another Collector.
+    ConfigWaited,
     Timer,
     /// An offered connection had its time.
     TrialOver,
@@ -66,8 +72,10 @@ impl Driver {
             Happening::TelemetryJudged(judged) => self.telemetry_judged(*judged),
             Happening::Timer => self.parts.machine.handle_timeout(clock::boottime()),
             Happening::TrialOver => self.trial_over(),
+            Happening::Package(told) => self.packages_told(told),
+            Happening::PackagesDue => self.packages_timeout(),
             // The main loop looks each time it turns.
-            Happening::CertificateDue => {}
+            Happening::CertificateDue | Happening::ConfigWaited => {}
             Happening::SaveAgain => self.save_again(),
             Happening::LookAround => self.look_around(),
             Happening::SignOfLife => self.announcer.alive(),
@@ -107,6 +115,7 @@ impl Driver {
                 }
             }
             Word::Description(description) => {
+                self.look_at_version(&description);
                 self.said = Some(description);
                 self.describe();
             }
@@ -227,7 +236,7 @@ impl Driver {
             Event::NoRequests(why) => tracing::warn!("no certificate is asked for: {why}"),
             Event::CustomCapabilities(said) => self.server_customizes(said),
             Event::CustomMessage(message) => self.custom_of_server(message),
-            Event::Packages(_) => tracing::debug!("the server offers what is not acted on"),
+            Event::Packages(offered) => self.packages_offered(offered),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         host_key::host_key,
         machine::{ConfigHash, Input, Outcome},
         record, sandbox,
+        upgrade::machine::Input as Told,
     },
     transport::client::Update,
     wire::proto::RemoteConfigStatuses,
@@ -84,6 +85,7 @@ impl Driver {
     }
 
     pub(super) fn paused(&mut self, paused: bool) {
+        self.tell_packages(if paused { Told::Pause } else { Told::Resume });
         tracing::warn!(paused, "a person on the host decides whether offers of the server are held");
         self.save_or_later();
         self.health.paused(paused, wall_nanos());
@@ -110,6 +112,7 @@ impl Driver {
 
     pub(super) fn save(&mut self) -> Result<(), String> {
         record::follow(&mut self.parts.state, &self.parts.machine, &self.parts.host);
+        self.parts.state.packages = self.shelf.record();
         let refused = self.parts.journal.refusal().is_some();
         match self.parts.journal.commit(&self.parts.state) {
             Ok(()) => {
@@ -137,6 +140,7 @@ impl Driver {
             self.tidy();
             self.report_status();
             self.report_settings_status();
+            self.report_packages();
         }
     }
 
@@ -167,6 +171,8 @@ impl Driver {
     pub(super) fn leave_calmly(&mut self) {
         let before = self.parts.state.clone();
         record::calm(&mut self.parts.state);
+        self.shelf.machine.calm();
+        self.parts.state.packages = self.shelf.record();
         if self.parts.state != before || self.unsaved.is_some() {
             self.save_or_later();
         }

@@ -17,6 +17,7 @@
 //! - `instruments`: numbers and spans of what happens
 //! - `offers`: what the server wants to be run; `connection`, `own_telemetry`: what it offers of connections;
 //!   `moving`: to another server and back; `certificate`: asking for one
+//! - `packages`: another Collector, add-ons, another supervisor
 //! - `reload`: another `supervisor.yaml`; `way_back`: from one that the Collector does not do with
 //! - `vigil`: a Collector that runs and is silent, or keeps changing its health
 //! - `process`: the running Collector: its output, its end, its watch
@@ -37,6 +38,7 @@ mod keeping;
 mod moving;
 mod offers;
 mod own_telemetry;
+mod packages;
 mod process;
 mod reload;
 mod requests;
@@ -48,7 +50,7 @@ use std::{path::PathBuf, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
-    time::{sleep, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use announce::Announcer;
@@ -60,6 +62,8 @@ use instruments::UnderWay;
 use keeping::Unsaved;
 pub(super) use moving::{Moving, heartbeat};
 pub(super) use own_telemetry::Telemetry;
+use packages::Waiting;
+pub(super) use packages::{Shelf, rules as package_rules, shelf};
 use process::Collector;
 pub(super) use reload::Reloads;
 use vigil::Vigil;
@@ -96,6 +100,8 @@ pub(super) struct Parts {
     /// What the host adds to every config, as failures are remembered with it.
     pub host: String,
     pub outfit: Outfit,
+    /// What is gone back to from one on trial.
+    pub back: Option<Outfit>,
     pub components: Option<Components>,
     pub live: Live,
     pub endpoint: Endpoint,
@@ -165,10 +171,13 @@ pub(super) struct Driver {
     vigil: Vigil,
     custom: Custom,
     telemetry: Telemetry,
+    shelf: Shelf,
+    /// A config that waits for the Collector that it may be for.
+    waiting: Option<Waiting>,
 }
 
 impl Driver {
-    pub(super) fn new(parts: Parts, telemetry: Telemetry) -> Self {
+    pub(super) fn new(parts: Parts, telemetry: Telemetry, shelf: Shelf) -> Self {
         let mut health = Health::new(wall_nanos());
         health.paused(parts.machine.is_paused(), wall_nanos());
         Self {
@@ -200,6 +209,8 @@ impl Driver {
             vigil: Vigil::default(),
             custom: Custom::default(),
             telemetry,
+            shelf,
+            waiting: None,
         }
     }
 
@@ -208,6 +219,7 @@ impl Driver {
         self.introduce();
         self.take_up_settings();
         self.take_up_unfinished();
+        self.take_up_packages();
         self.announcer.ready();
         self.calm_down();
         while !self.finished {
@@ -219,6 +231,8 @@ impl Driver {
             self.answer_askers();
             self.conclude_telemetry();
             self.begin_reload();
+            self.switch_when_free();
+            self.take_held_config();
             self.look_at_certificate();
             self.begin_telemetry();
             self.announce();
@@ -243,14 +257,11 @@ impl Driver {
                 None => std::future::pending::<Exit>().await,
             }
         };
-        let save_again = async {
-            match &self.unsaved {
-                Some(unsaved) => sleep_until(unsaved.again).await,
-                None => std::future::pending().await,
-            }
-        };
+        let save_again = until_instant(self.unsaved.as_ref().map(|unsaved| unsaved.again));
         let trial = until(self.parts.moving.poll_timeout(), now);
         let certificate = until(self.asking.poll_timeout(), now);
+        let packages = until(self.shelf.machine.poll_timeout(), now);
+        let waited = until_instant(self.config_waits_until());
         tokio::select! {
             biased;
             signal = self.parts.signals.next() => Happening::Signal(signal),
@@ -262,10 +273,13 @@ impl Driver {
             Some(asked) = self.parts.asked.recv() => Happening::Asked(asked),
             happening = self.parts.reloads.next() => happening,
             answer = self.custom.answer() => Happening::ServicesFound(answer),
+            told = self.shelf.told() => Happening::Package(told),
             judged = self.telemetry.judged() => Happening::TelemetryJudged(Box::new(judged)),
             () = timer => Happening::Timer,
             () = trial => Happening::TrialOver,
             () = certificate => Happening::CertificateDue,
+            () = packages => Happening::PackagesDue,
+            () = waited => Happening::ConfigWaited,
             () = save_again => Happening::SaveAgain,
             () = self.vigil.due() => Happening::LookAround,
             () = self.announcer.due() => Happening::SignOfLife,
@@ -311,6 +325,13 @@ impl Driver {
 async fn until(at: Option<Duration>, now: Duration) {
     match at {
         Some(at) => sleep(at.saturating_sub(now)).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until_instant(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -16,6 +16,12 @@ impl Driver {
     /// held until it can be.
     pub(super) fn offered(&mut self, offer: AgentRemoteConfig) {
         let Some(offer) = self.parts.reloads.hold(offer) else { return };
+        if let Some(offer) = self.hold_for_collector(offer) {
+            self.consider_config(offer);
+        }
+    }
+
+    pub(super) fn consider_config(&mut self, offer: AgentRemoteConfig) {
         let hash = ConfigHash(offer.config_hash.clone());
         if offer.config.is_none() {
             // A server may name without its body what this agent already runs (S-RC-06).

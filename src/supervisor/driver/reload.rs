@@ -8,7 +8,7 @@ use std::{path::Path, time::Duration};
 
 use tokio::sync::mpsc;
 
-use super::{Driver, Prepared, happenings::Happening, wall_nanos};
+use super::{Driver, Prepared, happenings::Happening, package_rules, wall_nanos};
 use crate::{
     os::watch::FileWatch,
     supervisor::{
@@ -22,6 +22,7 @@ use crate::{
         setup::Outfit,
         startup::Origin,
         target::{self, Fingerprint},
+        upgrade::machine::Input as Told,
     },
     wire::proto::AgentRemoteConfig,
 };
@@ -161,6 +162,7 @@ impl Driver {
             connection: self.parts.state.connection.clone(),
             telemetry: self.telemetry.rule(),
             outfit: self.parts.outfit.clone(),
+            package: self.packaged_program(),
             components: self.parts.components.clone(),
             local: self.parts.endpoint.url().to_owned(),
             instance_uid: self.parts.state.instance_uid,
@@ -244,9 +246,11 @@ impl Driver {
         }
         self.parts.reloads.origin.notices = notices;
         self.parts.reloads.origin.log_level.set(config.telemetry.logs.level.into());
-        let allows = config.capabilities != self.parts.config.capabilities;
+        let allows = config.capabilities != self.parts.config.capabilities
+            || config.packages != self.parts.config.packages;
         if allows {
-            self.parts.client.set_capabilities(agent::capabilities(&config.capabilities));
+            let capabilities = agent::capabilities(&config.capabilities, &config.packages);
+            self.parts.client.set_capabilities(capabilities);
             done.push("the server is told the capabilities".to_owned());
         }
         if let Some(why) = outdated(&config, &self.parts.state.connection) {
@@ -254,7 +258,11 @@ impl Driver {
         }
         let described = config.agent.description != self.parts.config.agent.description;
         self.parts.config = config;
+        let rules =
+            package_rules(self.parts.config.capabilities.accepts_packages, &self.parts.config.packages);
+        self.tell_packages(Told::Rules(rules));
         if allows {
+            self.report_packages();
             self.advertise();
             self.export_anew();
         }
@@ -282,7 +290,7 @@ impl Driver {
     }
 
     /// Another binary, or another way to call it.
-    fn equip(&mut self, outfit: Outfit) {
+    pub(super) fn equip(&mut self, outfit: Outfit) {
         if outfit.identity.sha256 != self.parts.outfit.identity.sha256 || self.parts.outfit.facts.is_none() {
             self.parts.components = outfit.facts.as_ref().map(|facts| facts.components.clone());
             self.said = None;
@@ -292,7 +300,9 @@ impl Driver {
             }
             self.report_components();
         }
+        let version = outfit.facts.as_ref().map(|facts| facts.version.clone());
         self.parts.outfit = outfit;
+        self.tell_packages(Told::Running(version));
     }
 
     /// Has the Collector run what was judged.

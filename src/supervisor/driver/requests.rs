@@ -52,7 +52,7 @@ impl Driver {
         Answer::Done { said: format!("{said}{}", self.not_on_disk()) }
     }
 
-    fn not_on_disk(&self) -> String {
+    pub(super) fn not_on_disk(&self) -> String {
         let Some(unsaved) = &self.unsaved else { return String::new() };
         format!("; a restart forgets it, because the journal cannot be written: {}", unsaved.why)
     }

@@ -4,7 +4,7 @@
 use super::{Driver, Prepared};
 use crate::{
     collector::components::Components,
-    supervisor::{config::AgentConfig, machine::Input, own_telemetry::OwnTelemetry, record, setup::Outfit},
+    supervisor::{config::AgentConfig, machine::Input, own_telemetry::OwnTelemetry, setup::Outfit},
     wire::proto::AgentDescription,
 };
 
@@ -29,6 +29,23 @@ impl Driver {
             files: self.current.clone(),
             telemetry: self.telemetry.in_force.clone(),
         })
+    }
+
+    /// The same of an outfit that ran before this life of the supervisor.
+    pub(super) fn as_it_is_with(&self, outfit: Outfit) -> Box<Before> {
+        let components = outfit.facts.as_ref().map(|facts| facts.components.clone());
+        Box::new(Before { outfit, components, said: None, files: None, ..*self.as_it_is() })
+    }
+
+    /// The binary from before is in place again.
+    pub(super) fn outfit_back(&mut self, before: Before) {
+        let Before { outfit, components, said, files, .. } = before;
+        self.said = said;
+        self.parts.components = components;
+        self.parts.outfit = outfit;
+        self.keep_outfit_facts();
+        self.current = files;
+        self.candidate = None;
     }
 
     /// What was proven needs no way back.
@@ -62,16 +79,8 @@ impl Driver {
             return self.follow_rules();
         }
         tracing::error!("`agent` of {path} is taken back, and what was in force before is again: {why}");
-        self.parts.config.agent = agent;
-        self.said = said;
-        self.parts.components = components;
-        self.parts.outfit = outfit;
-        if let Some(facts) = &self.parts.outfit.facts {
-            record::keep_facts(&mut self.parts.state, &self.parts.outfit.identity, facts);
-            self.save_or_later();
-        }
-        self.current = files;
-        self.candidate = None;
+        self.parts.config.agent.clone_from(&agent);
+        self.outfit_back(Before { agent, outfit, components, said, files, telemetry });
         self.follow_rules();
         self.describe();
         self.report_components();

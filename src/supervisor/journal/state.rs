@@ -12,6 +12,7 @@ use crate::{
     supervisor::{
         machine::{ConfigHash, Outcome},
         own_telemetry::OwnTelemetry,
+        upgrade::Record as Packages,
     },
     wire::InstanceUid,
 };
@@ -34,6 +35,12 @@ pub struct State {
     /// What was learnt of the binary, once per binary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentRecord>,
+    /// What was learnt of the binary before, while another is on trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_before: Option<AgentRecord>,
+    /// Of packages.
+    #[serde(default, skip_serializing_if = "Packages::is_unused")]
+    pub packages: Packages,
     /// Of connection settings.
     #[serde(default, skip_serializing_if = "is_unused")]
     pub connection: ConnectionState,
@@ -55,6 +62,8 @@ impl State {
             paused: false,
             legacy_sought: false,
             agent: None,
+            agent_before: None,
+            packages: Packages::default(),
             own_telemetry: OwnTelemetry::default(),
             connection: ConnectionState::default(),
             rest: Map::new(),
@@ -64,10 +73,12 @@ impl State {
     /// The configs whose bodies must be kept.
     #[must_use]
     pub fn configs(&self) -> BTreeSet<ConfigHash> {
-        let ConfigState { live, last_good, previous, trial, .. } = &self.config;
+        let ConfigState { live, last_good, previous, trial, status, .. } = &self.config;
+        // What failed may be tried with another binary.
+        let last = status.as_ref().map(|status| &status.hash);
         let trial = trial.as_ref().map(|trial| &trial.hash);
         let previous = previous.as_ref().and_then(|previous| previous.hash.as_ref());
-        [live.as_ref(), last_good.as_ref(), previous, trial].into_iter().flatten().cloned().collect()
+        [live.as_ref(), last_good.as_ref(), previous, trial, last].into_iter().flatten().cloned().collect()
     }
 }
 

@@ -67,6 +67,8 @@ pub(super) struct Examination {
     /// Makes the keys of the Collector's `service.telemetry`.
     pub telemetry: Rule,
     pub outfit: Outfit,
+    /// The Collector that is a package; without it, it is that of `agent.executable`.
+    pub package: Option<PathBuf>,
     pub components: Option<Components>,
     /// The supervisor's own endpoint for the Collector's extension.
     pub local: String,
@@ -191,19 +193,20 @@ impl Examination {
 
     /// A binary that was replaced under its name is another one.
     async fn outfit(&self, config: &SupervisorConfig) -> Result<Option<Outfit>, String> {
-        let (executable, known) = (config.agent.executable.clone(), self.outfit.identity.clone());
+        let program = self.package.clone().unwrap_or_else(|| config.agent.executable.clone());
+        let (executable, known) = (program.clone(), self.outfit.identity.clone());
         let identity = aside(move || BinaryIdentity::of(&executable, Some(&known))).await?;
         let identity = identity.map_err(|error| format!("agent.executable: {error}"))?;
         let same = identity.sha256 == self.outfit.identity.sha256;
         let facts = match &self.outfit.facts {
             Some(facts) if same => Some(facts.clone()),
-            None if same => setup::learn(&config.agent, &self.storage).await.ok(),
+            None if same => setup::learn(&config.agent, &program, &self.storage).await.ok(),
             _ => {
-                let learnt = setup::learn(&config.agent, &self.storage).await;
+                let learnt = setup::learn(&config.agent, &program, &self.storage).await;
                 Some(learnt.map_err(|error| format!("agent.executable does not say what it is: {error}"))?)
             }
         };
-        let mut outfit = Outfit::new(&config.agent, identity, facts, &self.local, &self.storage)
+        let mut outfit = Outfit::new(&config.agent, &program, identity, facts, &self.local, &self.storage)
             .map_err(|error| error.to_string())?;
         let as_before = same && outfit.facts == self.outfit.facts;
         if as_before {

@@ -297,7 +297,7 @@ impl World {
         };
         let mut state = self.disk.state.clone();
         let host = self.host.to_string();
-        let mut past = record::past(&state, &host, self.options.has_fallback);
+        let mut past = record::past(&state, &host, self.options.has_fallback, None);
         match self.options.plant {
             Some(super::Plant::ForgetsQuarantine) => past.quarantine.clear(),
             Some(super::Plant::ForgetsTrial) => state.config.trial = None,

@@ -1,11 +1,13 @@
 //! From a configuration to a running driver: storage, lock, journal, what is left of an earlier life, what the
 //! binary is, the local endpoint, the connection to the server.
 //!
-//! - `earlier`: what an earlier life left; `local`: where the Collector connects to; `error`: why it cannot run
+//! - `earlier`: what an earlier life left; `local`: where the Collector connects to; `program`: which
+//!   Collector that is; `error`: why it cannot run
 
 mod earlier;
 mod error;
 mod local;
+mod program;
 
 use std::{fs, path::PathBuf};
 
@@ -20,7 +22,7 @@ use super::{
     config::{Notice, SupervisorConfig},
     connection::{self, over},
     control,
-    driver::{Driver, Moving, Parts, Reloads, Telemetry, heartbeat},
+    driver::{self, Driver, Moving, Parts, Reloads, Telemetry, heartbeat, package_rules},
     healthcheck::{self, HealthcheckError, Seen, Serving},
     host_key::host_key,
     journal::{Journal, State},
@@ -29,12 +31,9 @@ use super::{
     machine::Machine,
     own_telemetry::Store,
     owned::refuse_owned,
-    record, sandbox,
-    setup::{self, LearnError, Outfit},
-    target,
+    record, sandbox, setup, target,
 };
 use crate::{
-    collector::{binary::BinaryIdentity, bootstrap::Facts},
     os::{
         clock::{self, NoRandom},
         fs::ensure_private_dir,
@@ -93,13 +92,14 @@ async fn supervise(
     let (journal, state) = open_journal(&storage, &config)?;
     sweep_orphan(&journal).await;
     let mut start = Start { config, storage, journal, state };
-    let (identity, facts) = tokio::select! {
-        learnt = start.learn() => learnt?,
+    let chosen = tokio::select! {
+        chosen = start.choose() => chosen?,
         () = signals.stop() => return Ok(()),
     };
     let port = start.config.agent.opamp_server_port;
     let listener = listen(port, &start.storage).await?;
-    let outfit = Outfit::new(&start.config.agent, identity, facts, &listener.endpoint(), &start.storage)?;
+    let local = listener.endpoint();
+    let (outfit, back) = start.equip(chosen, &local)?;
     let confinement = &outfit.binary.confinement;
     sandbox::open_way(confinement, &start.storage).map_err(StartError::Storage)?;
     let (client, notices, moving) = start.connect()?;
@@ -115,10 +115,14 @@ async fn supervise(
     let allowed = own.allowed(&start.config.capabilities);
     let rules = setup::settings(&start.config.agent, &outfit.contact, &allowed);
     let fallback = !start.config.agent.startup_fallback_configs.is_empty();
-    let machine = Machine::new(rules, record::past(&start.state, &host, fallback), seed()?);
+    let trial = back.is_some().then(|| setup::binary_rules(&start.config.packages));
+    let machine = Machine::new(rules, record::past(&start.state, &host, fallback, trial), seed()?);
     let live = Live::open(&start.storage.join("live"), confinement.reader()).map_err(StartError::Storage)?;
     let Start { config, storage, journal, state } = start;
     let components = outfit.facts.as_ref().map(|facts| facts.components.clone());
+    let running = outfit.facts.as_ref().map(|facts| facts.version.clone());
+    let rules = package_rules(config.capabilities.accepts_packages, &config.packages);
+    let shelf = driver::shelf(rules, state.packages.clone(), running, state.paused, &storage);
     let endpoint = Endpoint::serve(listener);
     let socket = control::socket_of(&storage);
     let asked = control::serve(&socket);
@@ -130,6 +134,7 @@ async fn supervise(
         machine,
         host,
         outfit,
+        back,
         components,
         live,
         endpoint,
@@ -142,7 +147,7 @@ async fn supervise(
         reloads,
         moving,
     };
-    Driver::new(parts, Telemetry::new(own, store)).run().await;
+    Driver::new(parts, Telemetry::new(own, store), shelf).run().await;
     // What is left over says the same as none: nobody listens.
     let _ = fs::remove_file(socket);
     Ok(())
@@ -166,39 +171,6 @@ struct Start {
 }
 
 impl Start {
-    /// What the binary is, from the cache when the file has not changed. A binary that does not answer is run
-    /// all the same: its own words at the start say more.
-    async fn learn(&mut self) -> Result<(BinaryIdentity, Option<Facts>), StartError> {
-        let cached = record::facts(&self.state);
-        let known = cached.as_ref().map(|(identity, _)| identity);
-        let identity =
-            BinaryIdentity::of(&self.config.agent.executable, known).map_err(StartError::Executable)?;
-        if let Some((known, facts)) = cached
-            && known.sha256 == identity.sha256
-        {
-            return Ok((identity, Some(facts)));
-        }
-        match setup::learn(&self.config.agent, &self.storage).await {
-            Ok(facts) => {
-                record::keep_facts(&mut self.state, &identity, &facts);
-                if let Err(error) = self.journal.commit(&self.state) {
-                    tracing::warn!(
-                        "what the Collector's binary is cannot be kept for the next start: {error}"
-                    );
-                }
-                Ok((identity, Some(facts)))
-            }
-            Err(LearnError::Scratch(error)) => Err(StartError::Storage(error)),
-            Err(LearnError::Sandbox(error)) => Err(error.into()),
-            Err(LearnError::Bootstrap(error)) => {
-                tracing::error!(
-                    "agent.executable does not say what it is: {error}; it is started without checks of components"
-                );
-                Ok((identity, None))
-            }
-        }
-    }
-
     /// Dials the server that holds, or first one that an earlier life was trying.
     fn connect(&mut self) -> Result<(ClientHandle, Receiver<client::Notice>, Moving), StartError> {
         let before = self.state.connection.clone();
@@ -216,7 +188,7 @@ impl Start {
         };
         let options = ClientOptions {
             instance_uid: self.state.instance_uid,
-            capabilities: agent::capabilities(&self.config.capabilities),
+            capabilities: agent::capabilities(&self.config.capabilities, &self.config.packages),
             link: target.link(),
             heartbeat: heartbeat(settings),
         };

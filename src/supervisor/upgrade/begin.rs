@@ -2,7 +2,7 @@
 
 use super::{
     machine::quarantine,
-    terms::{Failed, Held, Record, Then},
+    terms::{Failed, Held, Record, Stage, Then},
 };
 
 /// Which Collector is started.
@@ -33,6 +33,22 @@ impl Record {
     #[must_use]
     pub fn in_force(&self) -> Beginning {
         self.collector().map_or(Beginning::Local, |(_, held)| Beginning::Installed(held.clone()))
+    }
+
+    /// The trial cannot go on for now: from the download, which is there, it begins again.
+    pub fn put_trial_off(&mut self) {
+        self.trial = None;
+        if let Some(work) = &mut self.work {
+            work.stage = Stage::Downloading;
+        }
+    }
+
+    /// Under which name this is held, or on its way.
+    #[must_use]
+    pub fn name_of(&self, held: &Held) -> String {
+        let here = self.held.iter().find(|(_, known)| *known == held).map(|(name, _)| name);
+        let name = here.or_else(|| self.work.as_ref().map(|work| &work.name));
+        name.cloned().unwrap_or_default()
     }
 
     /// The Collector on trial is not tried again.

@@ -33,6 +33,7 @@ use crate::{
         record, sandbox,
         setup::{self, Outfit},
         target,
+        upgrade::Places,
     },
     wire::InstanceUid,
 };
@@ -174,7 +175,8 @@ async fn outfit(
 ) -> Option<Outfit> {
     let cached = peeked.and_then(|peeked| record::facts(&peeked.state));
     let known = cached.as_ref().map(|(identity, _)| identity);
-    let identity = match BinaryIdentity::of(&config.agent.executable, known) {
+    let program = program(config, peeked);
+    let identity = match BinaryIdentity::of(&program, known) {
         Ok(identity) => identity,
         Err(error) => {
             findings.error_in(name, format!("agent.executable: {error}"));
@@ -183,7 +185,7 @@ async fn outfit(
     };
     let facts = match cached {
         Some((known, facts)) if known.sha256 == identity.sha256 => Some(facts),
-        _ => match setup::learn(&config.agent, scratch.path()).await {
+        _ => match setup::learn(&config.agent, &program, scratch.path()).await {
             Ok(facts) => Some(facts),
             Err(error) => {
                 let message = format!("agent.executable does not say what it is: {error}");
@@ -197,13 +199,22 @@ async fn outfit(
         port => port,
     };
     let local = format!("ws://127.0.0.1:{port}/v1/opamp");
-    match Outfit::new(&config.agent, identity, facts, &local, scratch.path()) {
+    match Outfit::new(&config.agent, &program, identity, facts, &local, scratch.path()) {
         Ok(outfit) => Some(outfit),
         Err(error) => {
             findings.error_in(name, error.to_string());
             None
         }
     }
+}
+
+/// The Collector that would run: a package that is in force, or `agent.executable`.
+fn program(config: &SupervisorConfig, peeked: Option<&Peeked>) -> PathBuf {
+    let packaged = peeked.and_then(|peeked| {
+        let (name, held) = peeked.state.packages.collector()?;
+        Places::of(&private_dir_of(&config.storage.directory)).program(name, held).ok()
+    });
+    packaged.map_or_else(|| config.agent.executable.clone(), |program| program.path)
 }
 
 fn compose(

@@ -171,6 +171,12 @@ impl Packages {
         &self.record
     }
 
+    /// Of the stage at work.
+    #[must_use]
+    pub const fn token(&self) -> Token {
+        self.token
+    }
+
     /// The latest wall clock, in seconds; it never goes back.
     pub fn saw(&mut self, wall: u64) {
         self.record.seen = self.record.seen.max(wall);

@@ -1,0 +1,114 @@
+//! A Collector whose files are gone or altered: it is not run, what was before is, and it is fetched again (F-20, F-21).
+
+use std::path::{Path, PathBuf};
+
+use super::{Driver, Told, What};
+use crate::{
+    collector::binary::BinaryIdentity,
+    supervisor::{
+        driver::wall_nanos,
+        setup::{self, LearnError, Outfit},
+        upgrade::{Beginning, Places, Record, Rules, machine::Packages, machine::Token},
+    },
+};
+
+impl Driver {
+    /// Whether the program is still the one that was installed. That of `agent.executable` is whatever it is.
+    pub(in crate::supervisor::driver) fn altered(&self) -> Option<String> {
+        let program = self.packaged_program()?;
+        let known = &self.parts.outfit.identity;
+        match BinaryIdentity::of(&program, Some(known)) {
+            Ok(now) if now.sha256 == known.sha256 => None,
+            Ok(_) => Some(format!("{} is not what was installed", program.display())),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// Looks beside for what can be run in its place.
+    pub(in crate::supervisor::driver) fn replace_lost(&mut self, why: &str) {
+        if self.parts.machine.tries_binary() {
+            return;
+        }
+        tracing::error!("the installed Collector is not run, the one before is: {why}");
+        self.health.remark(
+            "packages",
+            Some(format!("the installed Collector is not run: {why}")),
+            wall_nanos(),
+        );
+        let mut record = self.shelf.machine.record().clone();
+        let found = record.lose_collector(why);
+        self.adopt_record(record);
+        self.save_or_later();
+        let program = self.program_of(&found);
+        let (agent, storage) = (self.parts.config.agent.clone(), self.parts.storage.clone());
+        let (local, tell) = (self.parts.endpoint.url().to_owned(), self.shelf.told.0.clone());
+        tokio::spawn(async move {
+            let found = outfit(&agent, program, &local, &storage).await;
+            // The driver is gone only when everything ends.
+            let _ = tell.send(Told { token: Token(0), what: What::Recovered(Box::new(found)) }).await;
+        });
+    }
+
+    fn program_of(&self, found: &Beginning) -> PathBuf {
+        let local = || self.parts.config.agent.executable.clone();
+        match found {
+            Beginning::Local => local(),
+            Beginning::Installed(held) | Beginning::OnTrial(held) => {
+                let name = self.shelf.machine.record().name_of(held);
+                self.shelf.places.program(&name, held).map_or_else(|_| local(), |program| program.path)
+            }
+        }
+    }
+
+    /// The machine goes on from another record.
+    fn adopt_record(&mut self, record: Record) {
+        let config = &self.parts.config;
+        let rules: Rules = super::rules(config.capabilities.accepts_packages, &config.packages);
+        let version = self.parts.outfit.facts.as_ref().map(|facts| facts.version.clone());
+        self.shelf.drop_work();
+        self.shelf.machine = Packages::new(rules, record, version, self.parts.machine.is_paused());
+        self.take_up_packages();
+    }
+
+    pub(super) fn recovered(&mut self, found: Result<Outfit, String>) {
+        match found {
+            Ok(outfit) => self.run_for_good(outfit),
+            Err(why) => tracing::error!("there is no other Collector to run: {why}"),
+        }
+    }
+
+    pub(super) async fn outfit_of(&self, program: PathBuf) -> Result<Outfit, String> {
+        let local = self.parts.endpoint.url().to_owned();
+        outfit(&self.parts.config.agent, program, &local, &self.parts.storage).await
+    }
+}
+
+/// What a program is, asked anew.
+async fn outfit(
+    agent: &crate::supervisor::config::AgentConfig,
+    program: PathBuf,
+    local: &str,
+    storage: &Path,
+) -> Result<Outfit, String> {
+    let identity = BinaryIdentity::of(&program, None).map_err(|error| error.to_string())?;
+    let facts = match setup::learn(agent, &program, storage).await {
+        Ok(facts) => Some(facts),
+        Err(LearnError::Bootstrap(error)) => {
+            tracing::error!("{} does not say what it is: {error}", program.display());
+            None
+        }
+        Err(error) => return Err(error.to_string()),
+    };
+    Outfit::new(agent, &program, identity, facts, local, storage).map_err(|error| error.to_string())
+}
+
+/// The record of a start, as the machine takes it up.
+pub(in crate::supervisor) fn shelf(
+    rules: Rules,
+    record: Record,
+    running: Option<String>,
+    paused: bool,
+    storage: &Path,
+) -> super::Shelf {
+    super::Shelf::new(Packages::new(rules, record, running, paused), Places::of(storage))
+}
