@@ -7,7 +7,8 @@
 //!
 //! Switches are given as `name` or `name=value`, separated by commas or line ends, in `$FAKE_COLLECTOR`, in
 //! the file `$FAKE_COLLECTOR_FILE` (read at each start and reload, so a test can change its mind), and in
-//! config comments `# fake_collector: …` (so one config can be good and the next bad):
+//! config comments `# fake_collector: …` (so one config can be good and the next bad), and behind the program itself, after a
+//! line end (so one program can be another version than the next):
 //!
 //! | switch | what it does |
 //! |---|---|
@@ -22,6 +23,7 @@
 //! | `hang_up` | ends its session once it said that it is healthy, and dials no more |
 //! | `flip_health=1s` | changes between healthy and unhealthy that often |
 //! | `never_healthy`, `no_connect` | stays unhealthy; never dials OpAMP |
+//! | `unhealthy=STATUS` | what it says while it is unhealthy, `StatusRecoverableError` if not given |
 //! | `no_extension` | built without the opamp extension |
 //! | `fork_child[=ADDR]` | leaves a grandchild in its group that ignores SIGTERM and holds the address |
 //! | `fork_bomb` | starts such grandchildren and takes what room there is for more, up to 300 |
@@ -29,6 +31,7 @@
 //! | `oom[=MiB]` | takes that much memory (256), then dies as Go does when there is no more |
 //! | `hang_validate` | `validate` never ends |
 //! | `wrong_version=X` | says it is that version |
+//! | `says_version=X` | says so once it runs, and nothing of it before |
 //!
 //! With `$FAKE_COLLECTOR_EVENTS` each start, reload, signal, validation and exit is a line in that file, and each list
 //! of custom capabilities that the server is said to have.

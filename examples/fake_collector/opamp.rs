@@ -24,6 +24,8 @@ pub(crate) struct Session {
     uid: InstanceUid,
     sequence_num: u64,
     version: String,
+    /// Its status while it is not healthy.
+    unhealthy: String,
     config_yaml: String,
     pipelines: Vec<String>,
     components: opamp::collector::components::Components,
@@ -47,7 +49,8 @@ impl Session {
             settings,
             uid: uid.unwrap_or(InstanceUid::from_bytes([7; 16])),
             sequence_num: 0,
-            version: switches.version().to_owned(),
+            unhealthy: switches.text("unhealthy").unwrap_or("StatusRecoverableError").to_owned(),
+            version: switches.said_version().to_owned(),
             config_yaml: config.yaml(),
             pipelines: config.pipelines(),
             components: answers::known(switches),
@@ -213,7 +216,7 @@ impl Session {
 
     fn health(&self) -> ComponentHealth {
         let healthy = *self.healthy.borrow();
-        let status = if healthy { "StatusOK" } else { "StatusRecoverableError" }.to_owned();
+        let status = if healthy { "StatusOK" } else { &self.unhealthy }.to_owned();
         let last_error = if healthy { "" } else { "not ready" }.to_owned();
         let one = ComponentHealth { healthy, status, last_error, ..Default::default() };
         let parts = self.pipelines.iter().map(|name| (format!("pipeline:{name}"), one.clone()));

@@ -1,6 +1,12 @@
 //! How to misbehave.
 
-use std::{collections::BTreeMap, env, fs, process, time::Duration};
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    io::{Read, Seek, SeekFrom},
+    process,
+    time::Duration,
+};
 
 const KNOWN: &[&str] = &[
     "crash_at_start",
@@ -22,7 +28,14 @@ const KNOWN: &[&str] = &[
     "oom",
     "hang_validate",
     "wrong_version",
+    "says_version",
+    "unhealthy",
 ];
+
+/// What stands before the switches at the end of a program of its own.
+const AT_END: &str = "\n# fake_collector: ";
+/// No further back than that.
+const NEAR_END: u64 = 512;
 
 #[derive(Default)]
 pub(crate) struct Switches(BTreeMap<String, String>);
@@ -31,6 +44,7 @@ impl Switches {
     /// Those of the environment and of the control file.
     pub(crate) fn of_process() -> Self {
         let mut switches = Self::default();
+        switches.add(&at_end());
         switches.add(&env::var("FAKE_COLLECTOR").unwrap_or_default());
         if let Some(path) = env::var_os("FAKE_COLLECTOR_FILE") {
             // No file, nothing switched on: a test writes it when it wants to.
@@ -91,7 +105,27 @@ impl Switches {
         self.text("wrong_version").unwrap_or("0.149.0")
     }
 
+    /// What it says once it runs.
+    pub(crate) fn said_version(&self) -> &str {
+        self.text("says_version").unwrap_or_else(|| self.version())
+    }
+
     pub(crate) fn exit_code(&self) -> i32 {
         self.number("exit_code", 1) as i32
     }
+}
+
+/// What a test wrote behind this very program, so that one is another than the next.
+fn at_end() -> String {
+    let mut end = Vec::new();
+    let read = fs::File::open("/proc/self/exe").and_then(|mut program| {
+        let length = program.metadata()?.len();
+        program.seek(SeekFrom::Start(length.saturating_sub(NEAR_END)))?;
+        program.read_to_end(&mut end)
+    });
+    if read.is_err() {
+        return String::new();
+    }
+    let text = String::from_utf8_lossy(&end);
+    text.rsplit_once(AT_END).map(|(_, switches)| switches.to_owned()).unwrap_or_default()
 }

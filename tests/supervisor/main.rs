@@ -21,6 +21,7 @@ mod ladder;
 mod lifecycle;
 mod local_files;
 mod own_telemetry;
+mod packages;
 mod pid1;
 mod real;
 mod reload;

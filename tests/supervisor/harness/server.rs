@@ -11,8 +11,8 @@ use opamp::{
     wire::{
         InstanceUid, ServerCaps,
         proto::{
-            AgentConfigMap, AgentConfigObject, AgentRemoteConfig, AgentToServer, RemoteConfigStatus,
-            RemoteConfigStatuses, ServerCapabilities, ServerToAgent,
+            AgentConfigMap, AgentConfigObject, AgentRemoteConfig, AgentToServer, PackageStatus,
+            PackageStatuses, RemoteConfigStatus, RemoteConfigStatuses, ServerCapabilities, ServerToAgent,
         },
     },
 };
@@ -55,6 +55,17 @@ impl Known {
         let status = self.status();
         status.last_remote_config_hash == config.config_hash
             && status.status != RemoteConfigStatuses::Applying as i32
+    }
+
+    /// What was said of packages.
+    pub(crate) fn packages(&self) -> PackageStatuses {
+        let statuses = self.view.as_ref().and_then(|view| view.report.package_statuses.clone());
+        statuses.unwrap_or_default()
+    }
+
+    /// What was said of one.
+    pub(crate) fn package(&self, name: &str) -> PackageStatus {
+        self.packages().packages.remove(name).unwrap_or_default()
     }
 
     pub(crate) fn effective(&self) -> String {
@@ -150,6 +161,8 @@ async fn converse(
         ServerCapabilities::AcceptsEffectiveConfig,
         ServerCapabilities::OffersConnectionSettings,
         ServerCapabilities::AcceptsConnectionSettingsRequest,
+        ServerCapabilities::OffersPackages,
+        ServerCapabilities::AcceptsPackagesStatus,
     ]));
     loop {
         let message = tokio::select! {

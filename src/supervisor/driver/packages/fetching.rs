@@ -1,6 +1,10 @@
 //! Download, verify, unpack: each beside the driver, each with what the one before left.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
@@ -252,13 +256,27 @@ fn unpack(
     };
     let path = found.and_then(|path| path.strip_prefix(slot.files()).map(PathBuf::from).ok());
     match path.as_ref().and_then(|path| path.to_str()) {
-        Some(path) => Ok((id, path.to_owned())),
+        Some(path) => {
+            is_program(&slot.files().join(path))?;
+            Ok((id, path.to_owned()))
+        }
         None => {
             let wanted = program.unwrap_or(&work.name);
             Err(condemned(format!(
                 "there is no executable {wanted:?} in it; for another name, set agent.package.agent_binary"
             )))
         }
+    }
+}
+
+/// A script would run what was not verified.
+fn is_program(path: &Path) -> Result<(), Failed> {
+    let mut magic = [0; 4];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    match read {
+        Ok(()) if magic == *b"\x7fELF" => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(put_off(error)),
+        _ => Err(condemned("its program is a script or something else that is no program of its own (ELF)")),
     }
 }
 

@@ -38,7 +38,6 @@ impl Driver {
         let mut record = self.shelf.machine.record().clone();
         let found = record.lose_collector(why);
         self.adopt_record(record);
-        self.save_or_later();
         let program = self.program_of(&found);
         let (agent, storage) = (self.parts.config.agent.clone(), self.parts.storage.clone());
         let (local, tell) = (self.parts.endpoint.url().to_owned(), self.shelf.told.0.clone());
@@ -68,6 +67,7 @@ impl Driver {
         self.shelf.drop_work();
         self.shelf.machine = Packages::new(rules, record, version, self.parts.machine.is_paused());
         self.take_up_packages();
+        self.packages_changed();
     }
 
     pub(super) fn recovered(&mut self, found: Result<Outfit, String>) {

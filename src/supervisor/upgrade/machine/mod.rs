@@ -40,6 +40,8 @@ pub const TRIES: u32 = 3;
 const QUARANTINE: usize = 64;
 /// From one try of what the host stood in the way of to the next.
 const AGAIN: Duration = Duration::from_secs(60);
+/// The first one of another life of the supervisor.
+const SOON: Duration = Duration::from_secs(10);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(3600);
 /// A server that repeats itself gets the same answer for so long (F-51).
 const HOLD: Duration = Duration::from_secs(30);
@@ -150,6 +152,9 @@ impl Packages {
 
     /// Goes on where an earlier life ended; `had` is how much of the package at work is there, in bytes.
     pub fn take_up(&mut self, had: u64, now: Duration) {
+        let put_off = self.record.failed.iter().filter(|(_, failed)| failed.then == Then::TryAgain);
+        let soon = put_off.map(|(name, _)| (name.clone(), Again { at: now + SOON, wait: AGAIN }));
+        self.again = soon.collect();
         let Some(work) = &mut self.record.work else { return self.next(now) };
         let on_trial = work.stage == Stage::Trial && work.offered.kind == Kind::Collector;
         if on_trial {
