@@ -29,8 +29,9 @@ pub enum Command {
     Status(Status),
     /// Check the supervisor.yaml and the Collector's config as a start and an offer would, offline [exit code 78: unfit]
     Validate(Validate),
-    /// Go back to the config before the one that runs, and wait until the Collector is well with it
-    Rollback(Target),
+    /// Go back to what was before, and wait until the Collector is well with it: to the Collector if one is on trial, else
+    /// to the config before the one that runs
+    Rollback(Rollback),
     /// Have supervisor.yaml read again, as SIGHUP does, and wait for what comes of it
     Reload(Target),
     /// Hold offers and restart commands of the server, over restarts too, until `resume`
@@ -57,6 +58,15 @@ pub struct Target {
     /// The running supervisor's socket, instead of the one that --config leads to
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Rollback {
+    /// Go back to the Collector that ran before the installed one, on trial or not
+    #[arg(long)]
+    pub package: bool,
+    #[command(flatten)]
+    pub target: Target,
 }
 
 #[derive(Debug, clap::Args)]

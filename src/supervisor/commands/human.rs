@@ -5,7 +5,7 @@ use std::fmt::Write;
 use jiff::Timestamp;
 
 use crate::supervisor::{
-    control::{CollectorStatus, ConfigStatus, OFFER, ServerStatus, Status},
+    control::{CollectorStatus, ConfigStatus, OFFER, PackagesStatus, ServerStatus, Status},
     mask::printable,
 };
 
@@ -35,6 +35,9 @@ pub(super) fn status(status: &Status) -> String {
     }
     if supervisor.running || !status.agent.instance_uid.is_empty() {
         config(&mut page, &status.config);
+    }
+    if let Some(known) = &status.packages {
+        packages(&mut page, known);
     }
     for notice in &status.notices {
         page.topic("note", notice);
@@ -131,6 +134,31 @@ fn config(page: &mut Page, config: &ConfigStatus) {
     }
     for missing in &config.missing {
         page.topic("missing", missing);
+    }
+}
+
+fn packages(page: &mut Page, known: &PackagesStatus) {
+    for (number, package) in known.packages.iter().enumerate() {
+        let topic = if number == 0 { "packages" } else { "" };
+        let version = package.version.as_deref().unwrap_or("not installed");
+        let status = package.status.replace('_', " ");
+        let offered =
+            package.offered.as_deref().filter(|offered| package.version.as_deref() != Some(*offered));
+        let offered = offered.map_or_else(String::new, |offered| format!(", offered {offered}"));
+        let percent = package.percent.map_or_else(String::new, |percent| format!(" {percent} %"));
+        page.topic(topic, &format!("{} {version}{offered}: {status}{percent}", package.name));
+        if !package.error.is_empty() {
+            page.more(&package.error);
+        }
+    }
+    if !known.error.is_empty() {
+        page.topic("packages", &known.error);
+    }
+    if let Some(trial) = &known.trial {
+        let left = trial.healthy_left_s.map_or_else(String::new, |left| format!(", {left} s to be healthy"));
+        page.topic("on trial", &format!("{}{left}; `opamp-supervisor rollback` ends it", trial.version));
+    } else if let Some(previous) = &known.previous {
+        page.more(&format!("`rollback --package` goes back to {previous}"));
     }
 }
 

@@ -113,7 +113,10 @@ pub fn run(args: &Args, command: &Command, out: &mut dyn Write) -> Result<u8, Co
     match command {
         Command::Status(status) => status::run(&args.place(&status.target)?, status.output, out),
         Command::Validate(validate) => validate::run(args.config_file(), validate, out),
-        Command::Rollback(target) => orders::roll_back(&args.place(target)?, out),
+        Command::Rollback(back) => {
+            let order = if back.package { Request::RollBackPackage } else { Request::RollBack };
+            orders::roll_back(&args.place(&back.target)?, &order, out)
+        }
         Command::Reload(target) => orders::give(&args.place(target)?, &Request::Reload, out),
         Command::Pause(target) => orders::give(&args.place(target)?, &Request::Pause, out),
         Command::Resume(target) => orders::give(&args.place(target)?, &Request::Resume, out),

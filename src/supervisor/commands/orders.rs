@@ -22,8 +22,8 @@ pub(super) fn give(place: &Place, order: &Request, out: &mut dyn Write) -> Resul
 }
 
 /// Goes back, and waits until the Collector is well again.
-pub(super) fn roll_back(place: &Place, out: &mut dyn Write) -> Result<u8, CommandError> {
-    let done = said(place, &Request::RollBack)?;
+pub(super) fn roll_back(place: &Place, order: &Request, out: &mut dyn Write) -> Result<u8, CommandError> {
+    let done = said(place, order)?;
     match well(place)? {
         Ok(status) => {
             let pid = status.collector.pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();

@@ -4,12 +4,15 @@ use std::{io::Write, path::Path};
 
 use super::{CommandError, Format, NOT_RUNNING, OK, ask, human, json, place::Place};
 use crate::supervisor::{
+    config::Downgrade,
     control::{
         AgentStatus, Answer, AskError, CollectorStatus, ConfigStatus, Request, Status, SupervisorStatus,
+        packages_status,
     },
-    journal::{Peeked, peek},
-    mask::printable,
+    journal::{Peeked, State, peek},
+    mask::{Mask, printable},
     record,
+    upgrade::{Rules, machine::Packages},
 };
 
 pub(super) fn run(place: &Place, format: Format, out: &mut dyn Write) -> Result<u8, CommandError> {
@@ -43,6 +46,7 @@ fn left_behind(storage: &Path) -> Result<Status, CommandError> {
             server: None,
             collector: CollectorStatus::default(),
             config: ConfigStatus::default(),
+            packages: None,
             notices: vec!["no supervisor has kept anything there yet".to_owned()],
         });
     };
@@ -63,6 +67,13 @@ fn left_behind(storage: &Path) -> Result<Status, CommandError> {
         server: None,
         collector,
         config: record::config_status(&state),
+        packages: packages_status(&packages_of(&state), None, &Mask::default()),
         notices,
     })
+}
+
+/// As a supervisor would take them up; what it takes decides nothing of what is told here.
+fn packages_of(state: &State) -> Packages {
+    let rules = Rules { accepts: false, allow: None, downgrade: Downgrade::Deny };
+    Packages::new(rules, state.packages.clone(), None, state.paused)
 }

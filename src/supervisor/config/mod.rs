@@ -18,6 +18,7 @@ mod export;
 mod keys;
 mod model;
 mod nearest;
+mod packages;
 mod schema;
 mod secret;
 mod storage;
@@ -34,12 +35,12 @@ pub use endpoint::{InvalidEndpoint, ServerEndpoint, Transport};
 pub use error::{ConfigError, Notice, Position, Problem};
 pub use export::{Attribute, Batched, Export, ExportUrl, ExportsConfig, Periodic, ResourceConfig};
 pub use model::{
-    AccessRule, AgentConfig, AgentDescription, Capabilities, ConfigFile, Downgrade, DownloadRules, Family,
-    HealthcheckConfig, LogEncoding, LogLevel, LogOutput, LogsConfig, PackageTrial, PackagesConfig, Pem,
-    PemKey, SandboxConfig, ServerConfig, ServerTlsConfig, SignatureRules, StorageConfig, SupervisorConfig,
-    TelemetryConfig, TlsConfig, TlsIdentity, TlsVersion,
+    AccessRule, AgentConfig, AgentDescription, Capabilities, ConfigFile, Family, HealthcheckConfig,
+    LogEncoding, LogLevel, LogOutput, LogsConfig, Pem, PemKey, SandboxConfig, ServerConfig, ServerTlsConfig,
+    StorageConfig, SupervisorConfig, TelemetryConfig, TlsConfig, TlsIdentity, TlsVersion,
 };
 
+pub use packages::{Downgrade, DownloadRules, PackageTrial, PackagesConfig, SignatureRules};
 pub use schema::schema;
 pub use secret::Secret;
 pub use storage::storage_directory;

@@ -7,11 +7,12 @@
 //!
 //! - `serve`: the task at the supervisor's end; the driver hears of a request as an `Asked`
 //! - `ask`: the other end, without a runtime
-//! - `status`: what is known of supervisor, server, Collector and config
+//! - `status`: what is known of supervisor, server, Collector and config; `packages`: of packages
 //!
 //! Not here: what a request does (`driver`), what a person types and reads (`commands`).
 
 mod ask;
+mod packages;
 mod serve;
 mod status;
 
@@ -24,6 +25,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 pub use ask::{AskError, ask};
+pub(super) use packages::packages_status;
+pub use packages::{PackageOnHost, PackagesStatus, TrialStatus};
 pub(super) use serve::serve;
 pub use status::{
     AgentStatus, CollectorStatus, ConfigStatus, FILE, FailedConfig, LastOutcome, OFFER, ServerStatus, Status,
@@ -50,8 +53,10 @@ pub fn socket_of(storage: &Path) -> PathBuf {
 #[serde(tag = "request", rename_all = "snake_case")]
 pub enum Request {
     Status,
-    /// Back to the config before.
+    /// Back to what was before: the Collector if one is on trial, else the config.
     RollBack,
+    /// Back to the Collector before.
+    RollBackPackage,
     /// Offers of the server are held, or taken again.
     Pause,
     Resume,

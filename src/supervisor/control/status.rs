@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::PackagesStatus;
 use crate::{supervisor::machine::ConfigHash, wire::proto::ComponentHealth};
 
 /// Most components that are named, and the longest text of one.
@@ -26,6 +27,9 @@ pub struct Status {
     pub server: Option<ServerStatus>,
     pub collector: CollectorStatus,
     pub config: ConfigStatus,
+    /// None of a host that never had to do with packages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packages: Option<PackagesStatus>,
     /// What a person should know and do something about.
     #[serde(default)]
     pub notices: Vec<String>,

@@ -21,7 +21,9 @@ impl Driver {
     pub(super) async fn requested(&mut self, Asked { request, reply }: Asked) {
         let answer = match request {
             Request::Status => Answer::Status(Box::new(self.whole_status())),
+            Request::RollBack if self.parts.machine.tries_binary() => self.roll_back_package().await,
             Request::RollBack => self.roll_back().await,
+            Request::RollBackPackage => self.roll_back_package().await,
             Request::Pause => self.hold(Input::Pause, "offers of the server are held").await,
             Request::Mask { text } => Answer::Masked { text: self.secrets().text(&text) },
             Request::Reload => return self.reload_for(reply),
@@ -72,11 +74,12 @@ impl Driver {
                 instance_uid: self.parts.state.instance_uid.to_string(),
                 name: self.parts.outfit.facts.as_ref().map(|facts| facts.command.clone()),
                 version: self.parts.outfit.facts.as_ref().map(|facts| facts.version.clone()),
-                executable: Some(self.parts.config.agent.executable.display().to_string()),
+                executable: Some(self.parts.outfit.binary.executable.display().to_string()),
             },
             server: Some(self.server_status(&mask)),
             collector: self.collector_status(&mask),
             config: self.config_status(&mask),
+            packages: self.packages_status(&mask),
             notices: self.health.remarks().map(shown).chain(self.parts.reloads.notices()).collect(),
         }
     }

@@ -19,6 +19,7 @@ impl Driver {
         self.report_status();
         self.report_settings_status();
         self.report_components();
+        self.report_packages();
         self.advertise();
     }
 

@@ -108,5 +108,8 @@ fn understood(bytes: &[u8]) -> Option<State> {
         state.config.live = hash("live");
         state.config.last_good = hash("last_good");
     }
+    if let Some(packages) = value.get("packages") {
+        state.packages = serde_json::from_value(packages.clone()).unwrap_or_default();
+    }
     Some(state)
 }

@@ -25,6 +25,7 @@ impl Start {
     /// Decides what runs, and learns what it is. A package whose files are not what was installed is not run (F-20,
     /// F-21); one on trial only when it is on disk that it is tried once more.
     pub(super) async fn choose(&mut self) -> Result<Chosen, StartError> {
+        self.recover_lost();
         loop {
             match self.state.packages.begin() {
                 Beginning::Local => {
@@ -45,6 +46,20 @@ impl Start {
                     }
                 }
             }
+        }
+    }
+
+    /// The state was lost, and what it named is there.
+    fn recover_lost(&mut self) {
+        if !self.state.packages.is_unused() {
+            return;
+        }
+        if let Some((name, held)) = Places::of(&self.storage).newest_collector() {
+            tracing::warn!(
+                "what is installed was forgotten; the Collector {}, the newest that is whole, is taken up again",
+                held.version
+            );
+            self.state.packages.held.insert(name, held);
         }
     }
 

@@ -18,10 +18,13 @@ use std::{
 
 use data_encoding::HEXLOWER;
 
-use super::terms::{Artefact, Held, Kind};
+use super::{
+    policy::version,
+    terms::{Artefact, Held, Kind},
+};
 use crate::{
     os::fs::{FsError, failed, sync_dir},
-    package::slots::{Slot, SlotError, Slots},
+    package::slots::{Entry, Slot, SlotError, Slots},
 };
 
 const FILES: &str = "files";
@@ -107,6 +110,28 @@ impl Places {
             return Err(Unfit::Gone(path));
         }
         Ok(Program { path, sha256: HEXLOWER.encode(&entry.sha256) })
+    }
+
+    /// The newest Collector that is whole, for when nothing is known any more (F-17).
+    #[must_use]
+    pub fn newest_collector(&self) -> Option<(String, Held)> {
+        let slots = Slots::existing(&self.directory(Kind::Collector, ""));
+        let whole = slots.into_iter().filter(|slot| slot.check().is_ok());
+        let newest = whole.max_by_key(|slot| version(&slot.manifest().version))?;
+        let manifest = newest.manifest();
+        let mut programs = manifest.files.iter().filter(|entry| entry.executable);
+        let named =
+            |entry: &&Entry| entry.path.file_name().is_some_and(|name| name == manifest.name.as_str());
+        let program = programs.clone().find(named).or_else(|| programs.next())?;
+        let held = Held {
+            kind: Kind::Collector,
+            version: manifest.version.clone(),
+            hash: Vec::new(),
+            artefact: Artefact(manifest.artefact.to_vec()),
+            slot: newest.id().to_string(),
+            program: program.path.to_str()?.to_owned(),
+        };
+        Some((manifest.name.clone(), held))
     }
 
     /// The link by which configs name an add-on.

@@ -1,5 +1,7 @@
 //! Packages on a host: the built supervisor, a server that offers, a server of files, and Collectors of many kinds.
 
+mod killed;
+mod people;
 mod refused;
 mod store;
 mod upgrade;

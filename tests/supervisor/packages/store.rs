@@ -122,6 +122,10 @@ impl Store {
         store
     }
 
+    pub(super) fn size(&self, name: &str) -> u64 {
+        self.files.lock().unwrap()[name].len() as u64
+    }
+
     pub(super) fn public_key(&self) -> PathBuf {
         self.dir.path().join("packages.pub")
     }

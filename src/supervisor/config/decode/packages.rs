@@ -6,7 +6,7 @@ use super::{
     super::{
         context::{Context, short},
         error::reason,
-        model::{Downgrade, DownloadRules, PackageTrial, PackagesConfig, SignatureRules},
+        packages::{Downgrade, DownloadRules, PackageTrial, PackagesConfig, SignatureRules},
     },
     positive,
 };

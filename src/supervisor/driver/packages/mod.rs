@@ -56,8 +56,6 @@ pub(in crate::supervisor) struct Shelf {
     at_hand: AtHand,
     /// What is on trial, by whose token its end is told.
     trial: Option<OnTrial>,
-    /// Says that the shelf was taken up.
-    begun: bool,
 }
 
 /// What the last stage left for the next one.
@@ -136,7 +134,6 @@ impl Shelf {
             disk: Arc::default(),
             at_hand: AtHand::Nothing,
             trial: None,
-            begun: false,
         }
     }
 
@@ -177,16 +174,19 @@ pub(in crate::supervisor) fn rules(accepts: bool, packages: &PackagesConfig) -> 
 }
 
 /// Refused until it is offered again.
+#[allow(clippy::needless_pass_by_value, reason = "errors are given away here")]
 fn refused(why: impl ToString) -> Failed {
     Failed { why: why.to_string(), then: Then::WaitForOffer }
 }
 
 /// The host stood in the way.
+#[allow(clippy::needless_pass_by_value, reason = "errors are given away here")]
 fn put_off(why: impl ToString) -> Failed {
     Failed { why: why.to_string(), then: Then::TryAgain }
 }
 
 /// Never tried again on this host.
+#[allow(clippy::needless_pass_by_value, reason = "errors are given away here")]
 fn condemned(why: impl ToString) -> Failed {
     Failed { why: why.to_string(), then: Then::Quarantine }
 }
@@ -197,7 +197,6 @@ impl Driver {
         let part = self.shelf.machine.record().work.as_ref().map(|work| work.offered.artefact.clone());
         let had = part.and_then(|part| std::fs::metadata(self.shelf.places.part(&part)).ok());
         self.shelf.machine.take_up(had.map_or(0, |facts| facts.len()), clock::boottime());
-        self.shelf.begun = true;
         self.perform_packages();
         self.tidy_packages();
     }
@@ -243,12 +242,13 @@ impl Driver {
     /// A stage is on disk before its work begins: without that word, it does not begin (F-54, F-56).
     fn run_stage(&mut self, token: Token, work: Work) {
         let stage = work.stage;
-        let again = self.parts.machine.tries_binary();
-        if let Err(why) = self.save() {
-            if stage != Stage::Trial || !again {
-                let failed = put_off(format!("the journal cannot be written: {why}"));
-                return self.stage_done(token, Err(failed));
-            }
+        let saved = self.save();
+        let runs_already = stage == Stage::Trial && self.parts.machine.tries_binary();
+        if let Err(why) = saved
+            && !runs_already
+        {
+            let failed = put_off(format!("the journal cannot be written: {why}"));
+            return self.stage_done(token, Err(failed));
         }
         self.report_packages();
         tracing::debug!(package = work.name, ?stage, "the package goes on");

@@ -3,7 +3,14 @@
 use tokio::time::Instant;
 
 use super::Driver;
-use crate::wire::proto::{AgentRemoteConfig, PackageStatuses};
+use crate::{
+    os::clock,
+    supervisor::{
+        control::{PackagesStatus, packages_status},
+        mask::Mask,
+    },
+    wire::proto::{AgentRemoteConfig, PackageStatuses},
+};
 
 /// How long a config waits for a Collector that is not on trial yet: it may be meant for that one.
 const WAITS: std::time::Duration = std::time::Duration::from_secs(60);
@@ -22,6 +29,12 @@ impl Driver {
             status.error_message = mask.text(&status.error_message);
         }
         statuses
+    }
+
+    /// For administrators of the host.
+    pub(in crate::supervisor::driver) fn packages_status(&self, mask: &Mask) -> Option<PackagesStatus> {
+        let left = self.parts.machine.binary_time_left(clock::boottime());
+        packages_status(&self.shelf.machine, left, mask)
     }
 
     /// Holds a config while another Collector is on its way, so that it is judged with the one that it came with.

@@ -116,7 +116,7 @@ impl Machine {
             Phase::SteppingBack => return,
         };
         let deadline = Some(now + rules.first_health);
-        *phase = Phase::Proving { deadline, last_word: String::new(), watch: watch.of_new_process(now) };
+        *phase = Phase::Proving { deadline, last_word: String::new(), watch: watch.of_new_process() };
     }
 
     /// Word of its process.

@@ -34,9 +34,9 @@ enum Now {
 pub(super) struct Unfit(pub(super) String);
 
 impl Watch {
-    pub(super) fn of_new_process(mut self, now: Duration) -> Self {
-        self.healthy = self.healthy_until(now);
-        Self { now: Now::Unknown, ..self }
+    /// A process that ended proves nothing: its time counts from zero, while what changed is not forgotten.
+    pub(super) fn of_new_process(self) -> Self {
+        Self { healthy: Duration::ZERO, now: Now::Unknown, ..self }
     }
 
     pub(super) fn healthy(self, now: Duration) -> Self {

@@ -12,13 +12,16 @@
 //! ([`Effect::Run`]); up to Trial a newer offer takes its place, from there on the newest waits. What was held because a server
 //! offered it and is offered no more goes, but for the Collector and the supervisor, which stay.
 //!
-//! - `terms`, `policy` beside: words, and what is taken; `status`: what the server is told; `tests`
+//! - `terms`, `policy` beside: words, and what is taken; `status`: what the server is told
+//! - `offers`: what is taken up, and in which order; `work`: the package at work
 //!
 //! Called by `driver::packages`, which downloads, verifies, unpacks, asks and switches.
 
+mod offers;
 mod status;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -29,7 +32,7 @@ use status::Transfer;
 
 use super::{
     policy::Rules,
-    terms::{Before, Failed, Held, Kind, Offer, Offered, Quarantined, Record, Stage, Then, Trial, Work},
+    terms::{Failed, Held, Kind, Offer, Offered, Quarantined, Record, Stage, Then, Work},
 };
 
 /// Lives of the supervisor that may end over one package without getting further; the next one gives it up (F-106).
@@ -242,7 +245,7 @@ impl Packages {
             }
             Input::Done { token, result } if token == self.token => self.done(result, now),
             Input::Progress { .. } | Input::Done { .. } => {}
-            Input::Removed { name, result } => self.removed(&name, result, now),
+            Input::Removed { name, result } => self.removed(&name, result.is_ok(), now),
             Input::Rules(rules) => self.ruled(rules, now),
             Input::Running(version) => self.running = version,
             Input::Pause => self.paused = true,
@@ -252,265 +255,6 @@ impl Packages {
             }
             Input::WentBack { why } => self.went_back(why, now),
         }
-    }
-
-    fn offered(&mut self, offer: Offer, now: Duration) {
-        let trial = self.record.work.as_ref().is_some_and(|work| work.stage == Stage::Trial);
-        if trial || self.paused {
-            self.mailbox = Some(offer);
-            return;
-        }
-        let same = self.record.offer.as_ref().is_some_and(|known| known.says_the_same_as(&offer));
-        if same {
-            return self.repeated(offer, now);
-        }
-        self.answered = now;
-        self.record.unusable.clear();
-        self.record.failed.clear();
-        self.again.clear();
-        if let Err(why) = offer.check() {
-            self.record.unusable = why.to_string();
-            self.record.offer = Some(Offer { packages: BTreeMap::new(), ..offer });
-            return self.effects.push_back(Effect::Changed);
-        }
-        let still = self.record.work.as_ref().is_some_and(|work| {
-            offer.packages.get(&work.name).is_some_and(|offered| offered.is(&work.offered))
-        });
-        if !still && self.record.work.take().is_some() {
-            self.effects.push_back(Effect::Drop { token: self.token });
-            self.token.0 += 1;
-        }
-        self.record.offer = Some(offer);
-        self.adopt();
-        self.effects.push_back(Effect::Changed);
-        self.next(now);
-    }
-
-    /// The same again: what failed for now is tried again, though not as often as it is said (F-51).
-    fn repeated(&mut self, offer: Offer, now: Duration) {
-        // Tokens of the download may be others.
-        self.record.offer = Some(offer);
-        if now < self.answered + HOLD || self.record.work.is_some() {
-            return self.effects.push_back(Effect::Report);
-        }
-        self.answered = now;
-        self.record.failed.retain(|_, failed| failed.then == Then::Quarantine);
-        self.effects.push_back(Effect::Changed);
-        self.next(now);
-    }
-
-    /// What is held already under another name of the server's (C-PK-07).
-    fn adopt(&mut self) {
-        let Some(offer) = &self.record.offer else { return };
-        for (name, offered) in &offer.packages {
-            if let Some(held) = self.record.held.get_mut(name)
-                && held.kind == offered.kind
-                && held.artefact == offered.artefact
-            {
-                held.hash.clone_from(&offered.hash);
-            }
-        }
-    }
-
-    /// The host's rules changed: what they stood in the way of may do now.
-    fn ruled(&mut self, rules: Rules, now: Duration) {
-        if self.rules != rules {
-            self.rules = rules;
-            self.record.failed.retain(|_, failed| failed.then != Then::WaitForOffer);
-            self.settled(now);
-        }
-    }
-
-    /// Takes up the next package that is wanted, if nothing is at work.
-    fn next(&mut self, now: Duration) {
-        while self.record.work.is_none() && !self.paused {
-            let Some((name, offered)) = self.wanted() else { return self.remove_withdrawn(now) };
-            match self.rules.judge(&name, &offered, &self.record, self.running.as_deref()) {
-                Ok(()) => {
-                    self.record.work =
-                        Some(Work { name, offered, stage: Stage::Downloading, lives: 1, had: 0, made: None });
-                    self.transfer = Transfer::default();
-                    self.run(Stage::Downloading);
-                }
-                Err(failed) => {
-                    self.record.failed.insert(name, failed);
-                    self.effects.push_back(Effect::Changed);
-                }
-            }
-        }
-    }
-
-    /// The first package that is offered, not held, and has not failed.
-    fn wanted(&self) -> Option<(String, Offered)> {
-        let offer = self.record.offer.as_ref()?;
-        let lacks = |(name, offered): &(&String, &Offered)| {
-            let held = self
-                .record
-                .held
-                .get(*name)
-                .is_some_and(|held| held.kind == offered.kind && held.artefact == offered.artefact);
-            !held && !self.record.failed.contains_key(*name)
-        };
-        let wanted = offer.packages.iter().filter(lacks).min_by_key(|(_, offered)| offered.kind);
-        wanted.map(|(name, offered)| (name.clone(), offered.clone()))
-    }
-
-    fn remove_withdrawn(&mut self, now: Duration) {
-        let Some(offer) = &self.record.offer else { return };
-        if self.removals.is_some() || !self.record.unusable.is_empty() {
-            return;
-        }
-        let gone = self
-            .record
-            .held
-            .iter()
-            .filter(|(name, held)| held.kind == Kind::AddOn && !offer.packages.contains_key(*name));
-        let gone: Vec<_> = gone.map(|(name, held)| (name.clone(), held.clone())).collect();
-        if !gone.is_empty() {
-            self.removals = Some(now + AGAIN);
-        }
-        self.effects.extend(gone.into_iter().map(|(name, held)| Effect::Remove { name, held }));
-    }
-
-    fn removed(&mut self, name: &str, result: Result<(), String>, now: Duration) {
-        if result.is_ok() {
-            self.record.held.remove(name);
-            self.effects.push_back(Effect::Changed);
-        } else {
-            self.removals = Some(now + AGAIN);
-        }
-    }
-
-    fn run(&mut self, stage: Stage) {
-        self.token.0 += 1;
-        if let Some(work) = &mut self.record.work {
-            work.stage = stage;
-            if stage == Stage::Trial
-                && work.offered.kind == Kind::Collector
-                && let Some(target) = &work.made
-            {
-                // The first start is one of them.
-                self.record.trial = Some(Trial { target: target.clone(), tries_left: TRIES - 1 });
-            }
-            self.effects.push_back(Effect::Run { token: self.token, work: work.clone() });
-        }
-    }
-
-    /// The trial goes on: the driver learns the token by which its end is told.
-    fn emit_trial(&mut self) {
-        self.token.0 += 1;
-        if let Some(work) = self.record.work.clone() {
-            self.effects.push_back(Effect::Run { token: self.token, work });
-        }
-    }
-
-    /// An earlier life gave the trial up, and wrote down why.
-    fn trial_is_over(&mut self, now: Duration) {
-        self.record.work = None;
-        self.effects.push_back(Effect::Changed);
-        self.settled(now);
-    }
-
-    fn done(&mut self, result: Result<Finished, Failed>, now: Duration) {
-        let finished = match result {
-            Ok(finished) => finished,
-            Err(failed) => return self.failed(failed, now),
-        };
-        let Some(work) = &mut self.record.work else { return };
-        match finished {
-            Finished::Downloaded => self.run(Stage::Verifying),
-            Finished::Verified { version } => {
-                let (name, offered) = (work.name.clone(), work.offered.clone());
-                let running = self.running.as_deref();
-                let above = self.rules.above_floor(&name, offered.kind, &version, &self.record, running);
-                if let Some(work) = &mut self.record.work {
-                    work.made = Some(Held {
-                        kind: offered.kind,
-                        version,
-                        hash: offered.hash,
-                        artefact: offered.artefact,
-                        slot: String::new(),
-                        program: String::new(),
-                    });
-                }
-                match above {
-                    Ok(()) => self.run(Stage::Extracting),
-                    Err(failed) => self.failed(failed, now),
-                }
-            }
-            Finished::Unpacked { slot, program } => {
-                if let Some(made) = &mut work.made {
-                    (made.slot, made.program) = (slot, program);
-                }
-                let add_on = work.offered.kind == Kind::AddOn;
-                self.run(if add_on { Stage::Trial } else { Stage::Preflight });
-            }
-            Finished::Fit => self.run(Stage::Trial),
-            Finished::Proven { at } => self.commit(at, now),
-        }
-    }
-
-    /// It stays: what ran before is kept, and the floor moves.
-    fn commit(&mut self, at: u64, now: Duration) {
-        let Some(Work { name, made: Some(made), .. }) = self.record.work.take() else { return };
-        self.record.trial = None;
-        if made.kind == Kind::Collector {
-            let binary = self.record.collector().map(|(name, held)| (name.clone(), held.clone()));
-            self.record.before = Some(Before { binary, since: at });
-            self.record.held.retain(|_, held| held.kind != Kind::Collector);
-        }
-        let higher = super::policy::version(&made.version);
-        let floor = self.record.floor.get(&name).and_then(|text| super::policy::version(text));
-        if higher > floor {
-            self.record.floor.insert(name.clone(), made.version.clone());
-        }
-        self.record.failed.remove(&name);
-        self.again.remove(&name);
-        self.record.held.insert(name, made);
-        self.effects.push_back(Effect::Changed);
-        self.settled(now);
-    }
-
-    fn failed(&mut self, failed: Failed, now: Duration) {
-        let Some(work) = self.record.work.take() else { return };
-        self.record.trial = None;
-        self.token.0 += 1;
-        match failed.then {
-            Then::Quarantine => quarantine(&mut self.record, &work.offered, &failed.why),
-            Then::TryAgain => {
-                let wait =
-                    self.again.get(&work.name).map_or(AGAIN, |again| (again.wait * 2).min(AGAIN_AT_MOST));
-                self.again.insert(work.name.clone(), Again { at: now + wait, wait });
-            }
-            Then::WaitForOffer => {}
-        }
-        self.record.failed.insert(work.name, failed);
-        self.effects.push_back(Effect::Changed);
-        self.settled(now);
-    }
-
-    /// What waited goes on.
-    fn settled(&mut self, now: Duration) {
-        if self.record.work.is_none() {
-            self.effects.push_back(Effect::Settled);
-        }
-        match self.mailbox.take_if(|_| !self.paused) {
-            Some(offer) => self.offered(offer, now),
-            None => self.next(now),
-        }
-    }
-
-    /// What was in force is not run again, and the version before is held.
-    fn went_back(&mut self, why: String, now: Duration) {
-        let Some(Before { binary, .. }) = self.record.before.take() else { return };
-        if let Some((name, held)) = self.record.collector().map(|(name, held)| (name.clone(), held.clone())) {
-            self.record.quarantine.push(Quarantined { artefact: held.artefact, why: why.clone() });
-            self.record.held.remove(&name);
-            self.record.failed.insert(name, Failed { why, then: Then::Quarantine });
-        }
-        self.record.held.extend(binary);
-        self.effects.push_back(Effect::Changed);
-        self.settled(now);
     }
 }
 
