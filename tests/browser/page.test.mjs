@@ -113,6 +113,16 @@ test("a refused config shows why, while the detail is open", async () => {
   await shoot("agent-failed", { fullPage: true });
 });
 
+test("an offer that the agent cannot take shows why, while the detail is open", async () => {
+  await page.locator(".packages").getByText("No package is offered to it.").waitFor();
+  const spec = { packageType: "TopLevel", version: "1.0.0", variants: [
+    { os: "windows", arch: "amd64", downloadUrl: "https://mirror.example/p", contentHash: "00".repeat(32) }] };
+  await stack.rest("POST", "/namespaces/default/agentpackages", { metadata: { name: "elsewhere" }, spec });
+  await stack.rest("POST", "/namespaces/default/packageoffers", { metadata: { name: "fleet" }, spec: { packages: ["elsewhere"] } });
+  await page.locator(".packages .problem").filter({ hasText: "fleet: " }).waitFor();
+  await shoot("agent-packages", { fullPage: true });
+});
+
 test("both views fit a phone, and follow the dark scheme", async () => {
   const fits = () => page.evaluate(() => document.scrollingElement.scrollWidth <= window.innerWidth);
   await page.setViewportSize({ width: 375, height: 812 });

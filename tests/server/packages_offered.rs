@@ -118,11 +118,19 @@ async fn s_pk_01_02_04_an_agent_that_accepts_packages_is_offered_what_it_can_dow
     let answer = deaf.ask(&other.heartbeat()).await;
     assert_eq!(answer.packages_available, None);
     let shown = bench.get(&other.path()).await["status"].clone();
-    assert_eq!(shown["packagesState"], "Unresolved");
-    assert_eq!(shown["packageRefusals"][0]["offer"], "all");
+    assert_eq!(
+        (&shown["packagesState"], &shown["packageRefusals"][0]["offer"]),
+        (&json!("Unmanaged"), &json!("all"))
+    );
     assert!(shown["packageRefusals"][0]["message"].as_str().unwrap().contains("AcceptsPackages"), "{shown}");
+    let mut strange = Identity::new(3);
+    let mut socket = Socket::connect(bench.server.opamp).await;
+    socket.ask(&hello(&mut strange, "riscv64")).await;
+    let shown = bench.get(&strange.path()).await["status"].clone();
+    assert_eq!(shown["packagesState"], "Unresolved");
     let problems = bench.get(&format!("{OFFERS}/all")).await["status"]["problems"].clone();
-    assert_eq!(problems[0]["instanceUid"], json!(other.uid));
+    assert_eq!(problems[0]["instanceUid"], json!(strange.uid));
+    assert!(problems[0]["message"].as_str().unwrap().contains("no variant for linux/riscv64"), "{problems}");
 }
 
 #[tokio::test]

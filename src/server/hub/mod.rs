@@ -229,6 +229,7 @@ impl Hub {
         let now = seconds(Timestamp::now());
         let plan = self.look(|fleet| plan(fleet, now))?;
         let deleted: Vec<_> = plan.changes.iter().filter_map(deleted_agent).collect();
+        let offered = plan.changes.iter().any(rollout::changes_offers);
         self.store.write(plan.changes).await?;
         let mut state = self.lock();
         let State { fleet, links, dirty, seen, messages, .. } = &mut *state;
@@ -246,7 +247,11 @@ impl Hub {
                 link.wake.notify_one();
             }
         }
-        self.roll(&mut state, Timestamp::now());
+        state.turns = Turns::Due;
+        if offered {
+            // Whoever asked sees what came of it in the answer.
+            self.roll(&mut state, Timestamp::now());
+        }
         Ok(plan.output)
     }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{Hub, State};
 use crate::{
     protocol::report::{Part, Parts},
-    server::fleet::offers::Rolled,
+    server::{fleet::offers::Rolled, store::Change},
 };
 
 /// Whether somebody may have a turn who had none.
@@ -20,6 +20,12 @@ pub(super) enum Turns {
 /// Whether what an agent said may make it somebody's turn.
 pub(super) fn moves_packages(changed: &Parts) -> bool {
     changed.has(Part::PackageStatuses) || changed.has(Part::Description)
+}
+
+/// Whether an operator changed what agents are offered.
+pub(super) fn changes_offers(change: &Change) -> bool {
+    let offer = matches!(change, Change::Offer(_) | Change::DeleteOffer(_));
+    offer || matches!(change, Change::Package(_) | Change::DeletePackage(_))
 }
 
 impl Hub {

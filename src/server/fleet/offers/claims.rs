@@ -53,7 +53,7 @@ impl NotOffered {
     /// Whether somebody has to mend something.
     #[must_use]
     pub const fn is_problem(&self) -> bool {
-        !matches!(self, Self::Outranked { .. })
+        !matches!(self, Self::NotAccepted | Self::Outranked { .. })
     }
 }
 

@@ -113,7 +113,6 @@ impl Packages {
     fn give(&mut self, name: &str, again: Again) {
         let Some(Wanted { artefact, offers }) = self.wanted.get(name) else { return };
         let before = self.given.get(name).filter(|given| given.artefact.hash == artefact.hash);
-        // Equal ones share their text.
         let artefact = before.map_or(artefact, |given| &given.artefact).clone();
         let offer = before.map_or(&offers[0], |given| &given.offer);
         let offer = if offers.contains(offer) { offer.clone() } else { offers[0].clone() };
@@ -124,7 +123,15 @@ impl Packages {
 
     /// Takes over what is wanted now; what nobody offers any more is taken back. Says whether anything is new.
     fn take_over(&mut self, claims: Claims) -> bool {
-        let Claims { wanted, refusals, named } = claims;
+        let Claims { mut wanted, refusals, named } = claims;
+        for (name, wanted) in &mut wanted {
+            // Equal ones share their text.
+            if let Some(given) =
+                self.given.get(name).filter(|given| given.artefact.hash == wanted.artefact.hash)
+            {
+                wanted.artefact = given.artefact.clone();
+            }
+        }
         let before = self.given.len();
         self.given.retain(|name, _| named.contains(name));
         let changed = before != self.given.len() || self.refusals != refusals || self.wanted != wanted;

@@ -78,6 +78,8 @@ function sections(agent) {
     ["health", left, [status.componentHealth, state(agent)], health],
     ["connections", right, [status.connectionSettingsStatus, status.connectionSettingsState,
       status.desiredConnectionSettings, status.desiredConnectionSettingsHash], connections],
+    ["packages", right, [status.packagesState, status.desiredPackages, status.packageStatuses, status.packageRefusals,
+      condition(agent, "PackagesInstalled")], packages],
     ["effective", right, status.effectiveConfig, effectiveConfig],
     ["components", left, status.availableComponents, components],
     ["attributes", right, metadata, attributes],
@@ -150,6 +152,29 @@ function connections(agent) {
       ["Agent reports", h("span", {}, short(reported.lastConnectionSettingsHash), ` ${reported.status}`)],
       ["Since", ago(why.lastTransitionTime)],
     ]));
+}
+
+function packages(agent) {
+  const { status } = agent;
+  const [kind, word] = wantedState(status.packagesState);
+  const reported = status.packageStatuses?.packages ?? {};
+  const desired = status.desiredPackages ?? {};
+  const names = [...new Set([...Object.keys(desired), ...Object.keys(reported)])].sort();
+  const rows = names.map((name) => {
+    const [wanted, has] = [desired[name], reported[name]];
+    const [kind, word] = wantedState(wanted?.state ?? has.status);
+    const details = wanted?.state === "Downloading" && has?.downloadDetails;
+    const versions = [has?.agentHasVersion && `has ${has.agentHasVersion}`, wanted && `offered ${wanted.version}`];
+    const error = wanted ? wanted.errorMessage : has.errorMessage;
+    return h("li", {}, h("div", { class: "leaf" }, h("span", { class: "what" }, name), badge(kind, word),
+      h("span", { class: "sub" }, versions.filter(Boolean).join(", "))),
+    details && h("progress", { max: "100", value: String(details.downloadPercent), "aria-label": `Download of ${name}` }),
+    error && h("pre", { class: "problem" }, error));
+  });
+  const refusals = (status.packageRefusals ?? []).map((one) => h("pre", { class: "problem" }, `${one.offer}: ${one.message}`));
+  return section("Packages", badge(kind, word),
+    names.length + refusals.length === 0 && h("p", { class: "note" }, "No package is offered to it."),
+    rows.length > 0 && h("ul", { class: "tree" }, rows), ...refusals);
 }
 
 function fold(agent, path, summary, fill, open) {

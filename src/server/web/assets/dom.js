@@ -65,7 +65,8 @@ export function wantedState(word) {
   const kinds = {
     Applied: ["good", "Applied"], Failed: ["bad", "Failed"], Unresolved: ["bad", "Unresolved"],
     Applying: ["wait", "Applying"], Pending: ["wait", "Pending"], Unmanaged: ["none", "Not managed"],
-    Unreported: ["none", "Not reported"],
+    Unreported: ["none", "Not reported"], Installed: ["good", "Installed"], Installing: ["wait", "Installing"],
+    Downloading: ["wait", "Downloading"], Waiting: ["none", "Waiting its turn"],
   };
   return kinds[word] ?? ["none", word];
 }
