@@ -61,6 +61,11 @@ impl Server {
         said(command.output().unwrap())
     }
 
+    /// What makes a command ask this server.
+    pub(super) fn flags(&self) -> String {
+        format!("--server {} --token-file {}", self.url, self.token().display())
+    }
+
     pub(super) fn file(&self, name: &str, text: &str) -> String {
         let path = self.dir.path().join(name);
         std::fs::write(&path, text).unwrap();

@@ -276,3 +276,26 @@ fn offers_are_applied_and_what_is_wrong_is_said() {
     assert!(status.code == 75 && status.out.contains("fleet Paused"), "{status:?}");
     assert_eq!(server.run(&["delete", "po", "fleet"]).out, "packageoffer/fleet deleted\n");
 }
+
+/// What a terminal shows of `opampctl`, and its exit code.
+fn on_a_terminal(server: &Server, line: &str) -> (String, i32) {
+    let shell = format!("exec {} {} {line}", env!("CARGO_BIN_EXE_opampctl"), server.flags());
+    let output =
+        std::process::Command::new("script").args(["-qec", &shell, "/dev/null"]).output().expect("script");
+    (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code().unwrap())
+}
+
+#[test]
+fn a_terminal_has_bars_that_move_and_nothing_else_has() {
+    let server = Server::start();
+    let file = artefact(&server, "0.150.0");
+    let (shown, code) = on_a_terminal(&server, &format!("package upload {file}"));
+    assert!(code == 0 && shown.contains("[########################] 100%"), "{shown}");
+    agent(&server, 1, Manner::Stalls);
+    let (shown, code) = on_a_terminal(&server, "package offer otelcol-0.150.0 --all --wait --timeout 2s");
+    assert_eq!(code, 75, "{shown}");
+    assert!(shown.contains("[#########---------------] 40%") && shown.contains("2.0 MiB/s"), "{shown}");
+    assert!(shown.contains("\u{1b}[H\u{1b}[J"), "each picture takes the place of the one before: {shown}");
+    let plain = server.run(&["package", "status", "otelcol-0.150.0"]);
+    assert!(!plain.out.contains('[') && !plain.out.contains('\u{1b}'), "{plain:?}");
+}

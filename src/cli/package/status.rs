@@ -216,7 +216,7 @@ impl Row {
         let percent = match (self.progress, shape) {
             (None, _) => "-".to_owned(),
             (Some((percent, _)), Shape::Plain) => format!("{percent:.0}%"),
-            (Some((percent, _)), Shape::Picture) => format!("{} {percent:3.0}%", bar(percent)),
+            (Some((percent, _)), Shape::Picture) => format!("{} {percent:.0}%", bar(percent)),
         };
         let rate = self.progress.map_or_else(|| "-".to_owned(), |(_, bytes)| rate(bytes));
         vec![
