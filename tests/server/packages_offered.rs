@@ -7,7 +7,7 @@ use opamp::wire::proto::{
 use serde_json::{Value, json};
 
 use crate::{
-    agent::{CAPABILITIES, Identity, Socket, exchange},
+    agent::{CAPABILITIES, Identity, LIMIT, Socket, exchange},
     harness::{Bench, http},
     packages::upload,
     secure::{Closed, credential, taking_settings},
@@ -113,6 +113,10 @@ async fn s_pk_01_02_04_an_agent_that_accepts_packages_is_offered_what_it_can_dow
     let path = from.download_url.split_once("/packages/").unwrap().1;
     let downloaded = http(bench.server.opamp, "GET", &format!("/packages/{path}"), &[], b"").await;
     assert_eq!(downloaded.body, b"collector");
+    let numbers = bench.api("GET", "/metrics", None).await.text();
+    for line in ["downloads_total 1", "download_bytes_total 9", "downloads_active 0", "offers_total 1"] {
+        assert!(numbers.contains(&format!("\nopamp_server_package_{line}\n")), "{line} in {numbers}");
+    }
 
     // The other one is told nothing, and operators why.
     let answer = deaf.ask(&other.heartbeat()).await;
@@ -294,6 +298,39 @@ async fn s_tc_04_a_pass_in_the_offer_lets_the_agent_download_that_file_alone() {
     // What the server shows and stores has no pass in it.
     let shown = bench.get(&agent.path()).await.to_string();
     assert!(!shown.contains("odp_"), "{shown}");
+}
+
+#[tokio::test]
+async fn files_are_downloaded_by_the_way_that_agents_come() {
+    let bench = Bench::new().await;
+    let file = package(&bench, "otelcol-150", "0.150.0", b"collector").await;
+    offer(&bench, "all", json!({"packages": ["otelcol-150"], "maxInFlight": 0})).await;
+    // Behind a balancer at which TLS ends, over plain HTTP.
+    let mut agent = Identity::new(1);
+    let headers = [("x-forwarded-proto", "https")];
+    let mut say = hello(&mut agent, "x86_64");
+    let offered = loop {
+        let bytes = opamp::wire::body::encode(&say, LIMIT).unwrap();
+        let answer = crate::agent::post(bench.server.opamp, &headers, &bytes).await;
+        let answer: ServerToAgent = opamp::wire::body::decode(&answer.body, None, LIMIT).unwrap();
+        if let Some(offered) = answer.packages_available {
+            break offered;
+        }
+        bench.until(&agent.path(), |agent| agent["status"]["packagesState"] == "Pending").await;
+        say = able(agent.heartbeat());
+    };
+    assert_eq!(only(&offered).download_url, format!("https://{}/packages/{file}", bench.server.opamp));
+    // Where operators say that agents shall connect.
+    let Bench { server, dir, .. } = bench;
+    server.stop().await.unwrap();
+    let mut options = crate::harness::options(dir.path());
+    options.advertise = Some("wss://opamp.example.com/east/v1/opamp".to_owned());
+    let bench = Bench::on(dir, &options).await;
+    let mut other = Identity::new(2);
+    let mut socket = Socket::connect(bench.server.opamp).await;
+    socket.ask(&hello(&mut other, "amd64")).await;
+    let offered = socket.recv().await.packages_available.unwrap();
+    assert_eq!(only(&offered).download_url, format!("https://opamp.example.com/east/packages/{file}"));
 }
 
 #[tokio::test]

@@ -65,6 +65,14 @@ fn s_pk_02_what_is_withdrawn_is_taken_back_from_those_that_had_it_and_nobody_els
     assert_eq!((nothing.packages.len(), nothing.all_packages_hash.len()), (0, 32));
     assert_ne!(nothing.all_packages_hash, offered.all_packages_hash);
     assert_eq!((world.told(0), world.told(1)), (None, None));
+    // The same when the package is taken away under its offer.
+    world.says(0, PackageStatusEnum::Installed);
+    world.offer("one", json!({"packages": ["otelcol-150"], "agents": [uid(0)]}));
+    assert_eq!(world.told(0).unwrap().packages.len(), 1);
+    world.fleet.catalogue.packages.clear();
+    world.roll();
+    assert_eq!(world.told(0).unwrap().packages.len(), 0);
+    assert!(world.agent(0).packages.refusals[0].why.to_string().contains("does not exist"));
 }
 
 #[test]
