@@ -23,6 +23,11 @@ pub(super) struct Said {
 }
 
 impl Said {
+    /// Whether nothing but this was said, as far as is known.
+    fn is_about(&self, hash: &[u8]) -> bool {
+        self.hash.split_last().is_none_or(|(_, said)| said == hash)
+    }
+
     /// Whether to say it once more; counts it if so.
     fn again(&mut self, hash: &[u8], attempts: u8) -> bool {
         if self.hash != hash {
@@ -131,7 +136,9 @@ impl Session {
         let wanted = desired.packages?;
         let offers = self.caps.has(ServerCapabilities::OffersPackages);
         let takes = view.capabilities.has(AgentCapabilities::AcceptsPackages);
-        let known = view.reported_packages_hash() == Some(wanted.all_packages_hash);
+        let reported = view.reported_packages_hash() == Some(wanted.all_packages_hash);
+        // What was said since the agent spoke of packages last is what it will know.
+        let known = reported && self.offered_packages.is_about(wanted.all_packages_hash);
         let again = wanted.insistence == Insistence::Again;
         if known && !again {
             self.offered_packages = Said::default();

@@ -100,3 +100,16 @@ fn what_failed_is_offered_again_once_although_the_agent_names_it() {
     assert!(!offered(&mut pair, able(bare(5)), b"new", Insistence::Once), "it was told");
     assert!(offered(&mut pair, able(bare(6)), b"new", Insistence::Again), "another time");
 }
+
+#[test]
+fn s_pk_06_what_is_taken_back_before_the_agent_echoed_it_is_taken_back() {
+    let once = Insistence::Once;
+    let mut pair = pair();
+    pair.hears(able(first(1)));
+    pair.hears(echo(2, b"old", ""));
+    assert!(offered(&mut pair, able(bare(3)), b"new", once));
+    assert!(offered(&mut pair, able(bare(4)), b"old", once), "its echo is older than what it was told");
+    assert!(!offered(&mut pair, able(bare(5)), b"old", once));
+    assert!(offered(&mut pair, echo(6, b"new", ""), b"old", once), "the echo of what crossed it");
+    assert!(!offered(&mut pair, echo(7, b"old", ""), b"old", once));
+}
