@@ -29,6 +29,9 @@ pub fn is_in_memory(path: &Path) -> bool {
 /// The mode of files that hold configs, identities and tokens.
 pub const PRIVATE: u32 = 0o600;
 
+/// The mode of an executable that is ours alone.
+pub const PRIVATE_EXECUTABLE: u32 = 0o500;
+
 /// The name of our own directory inside one that others may write to.
 const OURS: &str = "opamp-supervisor";
 

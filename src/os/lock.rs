@@ -1,9 +1,12 @@
 //! One supervisor per storage directory (F-88). Called by `bin/opamp-supervisor` before anything is read.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read, Seek, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::{MetadataExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
     process,
 };
@@ -18,7 +21,13 @@ const NAME: &str = "lock";
 
 /// Held until dropped, or until the process ends however it ends.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code, reason = "held for its drop")] Flock<File>);
+pub struct Lock(Flock<File>);
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 /// The directory cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +39,21 @@ pub enum LockError {
 }
 
 impl Lock {
+    /// The lock that the program before in this process held; it is still held, as it is of the open file.
+    pub fn take_up(directory: &Path, held: OwnedFd) -> Result<Self, LockError> {
+        let path = directory.join(NAME);
+        let failed = |source| LockError::Io { path: path.clone(), source };
+        let file = File::from(held);
+        let (is, should) = (file.metadata().map_err(failed)?, fs::metadata(&path).map_err(failed)?);
+        if (is.dev(), is.ino()) != (should.dev(), should.ino()) {
+            return Err(failed(io::Error::other("what was handed over is the lock of another directory")));
+        }
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Self(lock)),
+            Err((_, errno)) => Err(failed(errno.into())),
+        }
+    }
+
     /// Takes the lock or says who has it; never waits.
     pub fn take(directory: &Path) -> Result<Self, LockError> {
         let path = directory.join(NAME);
@@ -85,5 +109,20 @@ mod tests {
         assert!(error.to_string().contains(&format!("(pid {})", process::id())), "{error}");
         drop(first);
         Lock::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn what_is_handed_over_is_never_free_in_between() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = Lock::take(dir.path()).unwrap();
+        let handed = before.as_fd().try_clone_to_owned().unwrap();
+        // An exec closes it; a drop would unlock it.
+        std::mem::forget(before);
+        let next = Lock::take_up(dir.path(), handed).unwrap();
+        Lock::take(dir.path()).unwrap_err();
+        let elsewhere = tempfile::tempdir().unwrap();
+        drop(Lock::take(elsewhere.path()).unwrap());
+        let error = Lock::take_up(elsewhere.path(), next.as_fd().try_clone_to_owned().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("another directory"), "{error}");
     }
 }

@@ -8,6 +8,8 @@
 //! - [`output`]: pipes drained always; ring of last words, rotating file
 //! - [`fs`]: atomic files and the private directory; [`scratch`]: a directory for a short piece of work
 //! - [`lock`]: one instance per directory
+//! - [`executable`]: one that is to run with our rights
+//! - [`handover`]: becoming another program without losing children and descriptors
 //! - [`memory`]: giving back what only the start needed
 //! - [`host`], [`clock`], [`signals`]: facts, time and randomness, TERM/INT/HUP; `pidfd`: a process by handle
 //! - [`sandbox`]: what a child gives up: another user, capabilities, rights to files, limits
@@ -19,7 +21,9 @@
 
 pub mod child;
 pub mod clock;
+pub mod executable;
 pub mod fs;
+pub mod handover;
 pub mod host;
 pub mod listening;
 pub mod lock;

@@ -7,6 +7,7 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
     time::Duration,
 };
@@ -54,6 +55,12 @@ pub enum AcceptError {
     TimedOut,
 }
 
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}
+
 /// A listening endpoint on 127.0.0.1.
 #[derive(Debug)]
 pub struct Listener {
@@ -71,12 +78,27 @@ impl Listener {
         Ok(Self { listener, address, token: None, handshakes: JoinSet::new() })
     }
 
+    /// Takes up one that was bound before and handed over.
+    pub fn take_up(bound: OwnedFd) -> io::Result<Self> {
+        let bound = std::net::TcpListener::from(bound);
+        bound.set_nonblocking(true)?;
+        let address = bound.local_addr()?;
+        let listener = TcpListener::from_std(bound)?;
+        Ok(Self { listener, address, token: None, handshakes: JoinSet::new() })
+    }
+
     /// Serves only agents that dial the [`endpoint`](Self::endpoint), of which this is a part from now on; others
     /// are answered 401. In the URL, because every agent can carry it there.
     #[must_use]
     pub fn requiring(mut self, token: &str) -> Self {
         self.token = Some(token.into());
         self
+    }
+
+    /// What agents have to show, if anything.
+    #[must_use]
+    pub fn token(&self) -> Option<Arc<str>> {
+        self.token.clone()
     }
 
     /// The port it is bound to.

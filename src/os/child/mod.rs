@@ -5,6 +5,7 @@
 //! When the leader has ended, what is left of its group is killed before its number is given back.
 //!
 //! - `spawn`: from a [`Spec`] to a process; `exit`: how it ended, in words
+//! - [`Child::adopt`]: one that the program before in this process started
 //!
 //! Called by `supervisor`'s driver and by [`super::run`]. Restart policy is not here.
 
@@ -89,6 +90,20 @@ impl Child {
                     Err(SpawnError::Watch { pid, source })
                 }
             }
+        })
+    }
+
+    /// Takes up a child of this process that the program before it in this process started. Needs a tokio runtime,
+    /// and the main thread.
+    pub fn adopt(pid: i32) -> Result<Self, ChildError> {
+        let failed = |source| ChildError::Wait { pid, source };
+        reaper::with_ours(|ours| {
+            let pidfd = pidfd::open(pid).map_err(failed)?;
+            // Answers for a child only; unreaped, its number belongs to nobody else.
+            pidfd::peek(pidfd.as_fd()).map_err(failed)?;
+            let child = Self { pid, pidfd: pidfd::watch(pidfd).map_err(failed)?, exit: Mutex::new(None) };
+            ours.insert(pid);
+            Ok(child)
         })
     }
 

@@ -10,6 +10,6 @@ mod pump;
 mod rotate;
 mod tail;
 
-pub use pump::{Pumped, Sink, Stream, TakeLine, pump};
+pub use pump::{Pumped, Sink, Source, Sources, Stream, TakeLine, pump};
 pub use rotate::RotatingFile;
 pub use tail::Tail;

@@ -1,5 +1,10 @@
 //! Reads a child's pipes to their end.
 
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
 use tokio::{io::AsyncReadExt, join, net::unix::pipe};
 
 use super::{RotatingFile, Tail};
@@ -11,6 +16,45 @@ const BUFFER: usize = 8 * 1024;
 pub enum Stream {
     Stdout,
     Stderr,
+}
+
+/// One pipe of a child, and the beginning of a line that was read from it.
+#[derive(Debug)]
+pub struct Source {
+    pipe: pipe::Receiver,
+    begun: Vec<u8>,
+}
+
+impl Source {
+    /// Takes up a pipe that somebody else has read from. Needs a tokio runtime.
+    pub fn take_up(pipe: OwnedFd, begun: Vec<u8>) -> io::Result<Self> {
+        Ok(Self { pipe: pipe::Receiver::from_owned_fd(pipe)?, begun })
+    }
+
+    /// What of a line was read, and passed on to nobody.
+    #[must_use]
+    pub fn begun(&self) -> &[u8] {
+        &self.begun
+    }
+}
+
+impl From<pipe::Receiver> for Source {
+    fn from(pipe: pipe::Receiver) -> Self {
+        Self { pipe, begun: Vec::new() }
+    }
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+}
+
+/// Both pipes of a child.
+#[derive(Debug)]
+pub struct Sources {
+    pub stdout: Source,
+    pub stderr: Source,
 }
 
 /// Takes one line of one stream.
@@ -32,14 +76,14 @@ pub struct Pumped {
     pub failed_writes: u64,
 }
 
-/// Drains both pipes until they end. An error of the file is logged once, and draining goes on.
-/// The sink comes back for the next child.
-pub async fn pump(stdout: pipe::Receiver, stderr: pipe::Receiver, tail: &Tail, sink: &mut Sink) -> Pumped {
+/// Drains both pipes until they end. An error of the file is logged once, and draining goes on. May be cancelled
+/// and called again: nothing is lost.
+pub async fn pump(from: &mut Sources, tail: &Tail, sink: &mut Sink) -> Pumped {
     let to = std::sync::Mutex::new(Drain { tail, sink, pumped: Pumped::default() });
     // Both run in this one task, so the lock never spans an await.
     join!(
-        drain(stdout, |bytes| lock(&to).take(Stream::Stdout, bytes)),
-        drain(stderr, |bytes| lock(&to).take(Stream::Stderr, bytes)),
+        drain(&mut from.stdout, |bytes| lock(&to).take(Stream::Stdout, bytes)),
+        drain(&mut from.stderr, |bytes| lock(&to).take(Stream::Stderr, bytes)),
     );
     lock(&to).pumped
 }
@@ -80,10 +124,15 @@ impl Drain<'_> {
     }
 }
 
-async fn drain(mut pipe: pipe::Receiver, mut take: impl FnMut(&[u8])) {
-    let mut buffer = Vec::with_capacity(BUFFER);
+async fn drain(from: &mut Source, mut take: impl FnMut(&[u8])) {
+    let Source { pipe, begun: buffer } = from;
+    if buffer.len() >= BUFFER {
+        take(buffer);
+        buffer.clear();
+    }
+    buffer.reserve(BUFFER - buffer.len());
     // A read error on a pipe cannot be healed; the child's end follows.
-    while let Ok(1..) = (&mut pipe).take((BUFFER - buffer.len()) as u64).read_buf(&mut buffer).await {
+    while let Ok(1..) = (&mut *pipe).take((BUFFER - buffer.len()) as u64).read_buf(buffer).await {
         let whole = match buffer.iter().rposition(|byte| *byte == b'\n') {
             Some(newline) => newline + 1,
             None if buffer.len() == BUFFER => BUFFER,
@@ -94,7 +143,8 @@ async fn drain(mut pipe: pipe::Receiver, mut take: impl FnMut(&[u8])) {
     }
     if !buffer.is_empty() {
         buffer.push(b'\n');
-        take(&buffer);
+        take(buffer);
+        buffer.clear();
     }
 }
 
@@ -110,7 +160,8 @@ mod tests {
 
     async fn pumped(script: &str, tail: &Tail, sink: &mut Sink) -> Pumped {
         let Spawned { child, stdout, stderr } = Child::spawn(&shell(script)).unwrap();
-        let pumped = in_time(pump(stdout, stderr, tail, sink)).await;
+        let mut from = Sources { stdout: stdout.into(), stderr: stderr.into() };
+        let pumped = in_time(pump(&mut from, tail, sink)).await;
         assert_eq!(in_time(child.wait()).await.unwrap(), Exit::Code(0));
         pumped
     }
@@ -156,5 +207,32 @@ mod tests {
         let pumped = pumped("yes word | head -n 100000; echo last", &tail, &mut sink).await;
         assert!(pumped.failed_writes > 0 && pumped.bytes == 500_005, "{pumped:?}");
         assert!(tail.last(100).ends_with("word\nlast\n"));
+    }
+
+    #[tokio::test]
+    async fn f_110_whoever_takes_the_pipes_up_has_every_line_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let go = dir.path().join("go");
+        nix::unistd::mkfifo(&go, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let script = format!("printf 'one\\nbeg'; read go < {}; echo un; echo end", go.display());
+        let Spawned { child, stdout, stderr } = Child::spawn(&shell(&script)).unwrap();
+        let (tell, mut lines) = tokio::sync::mpsc::unbounded_channel();
+        let mut sink = Sink::Lines(Box::new(move |_, line| tell.send(line.to_owned()).unwrap()));
+        let (tail, mut from) = (Tail::default(), Sources { stdout: stdout.into(), stderr: stderr.into() });
+        tokio::select! {
+            _ = pump(&mut from, &tail, &mut sink) => panic!("it goes on"),
+            line = in_time(lines.recv()) => assert_eq!(line.unwrap(), "one"),
+        }
+        assert_eq!(from.stdout.begun(), b"beg");
+        let again = |source: &Source| {
+            Source::take_up(source.as_fd().try_clone_to_owned().unwrap(), source.begun().to_vec()).unwrap()
+        };
+        let mut next = Sources { stdout: again(&from.stdout), stderr: again(&from.stderr) };
+        drop(from);
+        std::fs::write(&go, "go\n").unwrap();
+        in_time(pump(&mut next, &tail, &mut sink)).await;
+        drop(sink);
+        assert_eq!((lines.recv().await, lines.recv().await), (Some("begun".into()), Some("end".into())));
+        assert_eq!(in_time(child.wait()).await.unwrap(), Exit::Code(0));
     }
 }

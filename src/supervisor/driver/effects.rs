@@ -1,9 +1,11 @@
 //! Doing what the machine asks for.
 
+use std::path::Path;
+
 use super::{
     Checked, Driver,
     files::NotPut,
-    process::{Collector, Epitaph, Output},
+    process::{Collector, Destination, Epitaph},
     wall_nanos,
 };
 use crate::{
@@ -127,9 +129,8 @@ impl Driver {
         let spec =
             self.parts.outfit.binary.spec().args(self.parts.outfit.binary.run_args(&configs.as_configs()));
         let log = self.parts.storage.join("logs").join("agent.log");
-        let output =
-            if self.parts.config.agent.passthrough_logs { Output::Passthrough } else { Output::File(&log) };
-        let mut collector = Collector::start(&spec, output, self.parts.config.agent.crash_log_snippet)?;
+        let into = self.destination(&log);
+        let mut collector = Collector::start(&spec, into, self.parts.config.agent.crash_log_snippet)?;
         tracing::info!(pid = collector.pid(), config = %name(layers), "the Collector runs");
         self.write_down(&collector);
         self.parts.instruments.meters.agent_process(Some(collector.pid()));
@@ -138,6 +139,15 @@ impl Driver {
         self.collector = Some(collector);
         self.expect_word(Some(&prepared.contact));
         Ok(())
+    }
+
+    /// Where the Collector's output goes.
+    pub(super) const fn destination<'a>(&self, log: &'a Path) -> Destination<'a> {
+        if self.parts.config.agent.passthrough_logs {
+            Destination::Passthrough
+        } else {
+            Destination::File(log)
+        }
     }
 
     fn reload(&mut self, generation: Generation, config: &Running) {

@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, path::Path, time::Duration};
 
 use nix::libc;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::JoinHandle,
     time::{Instant, timeout},
 };
@@ -19,7 +19,7 @@ use crate::{
         child::{Child, Exit, Signal, SpawnError, Spawned, Spec},
         oom::OomCount,
         orphan::ProcessFacts,
-        output::{RotatingFile, Sink, Tail, pump},
+        output::{RotatingFile, Sink, Sources, Tail, pump},
     },
     supervisor::{
         compose::Contact,
@@ -43,7 +43,7 @@ const PROBE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Where the Collector's output goes, beside the tail.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Output<'a> {
+pub(super) enum Destination<'a> {
     File(&'a Path),
     Passthrough,
 }
@@ -61,26 +61,93 @@ pub(super) struct Collector {
     tail: Tail,
     /// How much of it is told with its death, in bytes.
     snippet: usize,
-    pump: JoinHandle<()>,
+    /// None while nobody reads.
+    pump: Option<Pump>,
     watch: Option<JoinHandle<()>>,
     out_of_memory: Option<OomCount>,
 }
 
-impl Collector {
-    pub(super) fn start(spec: &Spec, output: Output<'_>, snippet: usize) -> Result<Self, SpawnError> {
-        let Spawned { child, stdout, stderr } = Child::spawn(spec)?;
-        let out_of_memory = OomCount::of(child.pid());
-        let tail = Tail::of(snippet);
-        let mut sink = match output {
-            Output::File(path) => Sink::File(RotatingFile::new(path)),
-            Output::Passthrough => Sink::Lines(Box::new(passthrough::log)),
-        };
-        let into = tail.clone();
-        let pump = tokio::spawn(async move {
-            let pumped = pump(stdout, stderr, &into, &mut sink).await;
-            tracing::debug!(?pumped, "the Collector's output ended");
+/// The task that drains the output.
+struct Pump {
+    task: JoinHandle<(Sources, Sink)>,
+    stop: oneshot::Sender<()>,
+}
+
+impl Pump {
+    fn start(mut from: Sources, tail: Tail, mut sink: Sink) -> Self {
+        let (stop, mut stopped) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                pumped = pump(&mut from, &tail, &mut sink) => {
+                    tracing::debug!(?pumped, "the Collector's output ended");
+                }
+                // Without anybody left to stop it, it goes on.
+                Ok(()) = &mut stopped => {}
+            }
+            (from, sink)
         });
-        Ok(Self { child, tail, snippet, pump, watch: None, out_of_memory })
+        Self { task, stop }
+    }
+}
+
+/// The output while nobody reads it, for whoever does next.
+pub(super) struct Output {
+    from: Sources,
+    sink: Sink,
+}
+
+impl Output {
+    pub(super) const fn sources(&self) -> &Sources {
+        &self.from
+    }
+}
+
+impl Collector {
+    pub(super) fn start(spec: &Spec, into: Destination<'_>, snippet: usize) -> Result<Self, SpawnError> {
+        let Spawned { child, stdout, stderr } = Child::spawn(spec)?;
+        let from = Sources { stdout: stdout.into(), stderr: stderr.into() };
+        Ok(Self::run(child, from, into, Tail::of(snippet), snippet))
+    }
+
+    /// Takes up one that the program before in this process started, with the end of what it printed.
+    pub(super) fn adopt(
+        child: Child,
+        from: Sources,
+        into: Destination<'_>,
+        printed: &[u8],
+        snippet: usize,
+    ) -> Self {
+        let tail = Tail::of(snippet);
+        tail.push(printed);
+        Self::run(child, from, into, tail, snippet)
+    }
+
+    fn run(child: Child, from: Sources, into: Destination<'_>, tail: Tail, snippet: usize) -> Self {
+        let out_of_memory = OomCount::of(child.pid());
+        let sink = match into {
+            Destination::File(path) => Sink::File(RotatingFile::new(path)),
+            Destination::Passthrough => Sink::Lines(Box::new(passthrough::log)),
+        };
+        let pump = Some(Pump::start(from, tail.clone(), sink));
+        Self { child, tail, snippet, pump, watch: None, out_of_memory }
+    }
+
+    /// Stops reading the output; nothing of it is lost.
+    pub(super) async fn hush(&mut self) -> Option<Output> {
+        let Pump { task, stop } = self.pump.take()?;
+        // It ended by itself where nobody hears.
+        let _ = stop.send(());
+        task.await.ok().map(|(from, sink)| Output { from, sink })
+    }
+
+    /// Reads it on.
+    pub(super) fn read_on(&mut self, Output { from, sink }: Output) {
+        self.pump = Some(Pump::start(from, self.tail.clone(), sink));
+    }
+
+    /// The end of what it printed.
+    pub(super) fn printed(&self) -> String {
+        self.tail.last(LAST_WORDS.max(self.snippet))
     }
 
     pub(super) const fn pid(&self) -> i32 {
@@ -116,7 +183,9 @@ impl Collector {
 
     /// How it ended and why, and what that is held against.
     pub(super) async fn epitaph(mut self, exit: Exit) -> Epitaph {
-        let _ = timeout(DRAIN_WITHIN, &mut self.pump).await;
+        if let Some(pump) = &mut self.pump {
+            let _ = timeout(DRAIN_WITHIN, &mut pump.task).await;
+        }
         let words = self.tail.last(LAST_WORDS);
         let cause = match exit {
             Exit::Code(0) => None,
