@@ -8,6 +8,7 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::config::{AgentConfig, ConfigFile};
@@ -28,7 +29,8 @@ pub(super) const OWN_HEALTH_CHECK: &str = "health_check/opamp_supervisor";
 const NAMELESS: &str = "remote config";
 
 /// How the supervisor hears from this Collector.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Contact {
     /// Through its opamp extension, which dials this endpoint.
     Extension { endpoint: String },

@@ -36,11 +36,13 @@
 //! - `apply`: a config on its way from offer to proof; `probation`: what comes after
 //! - `put_off`: offers that the host stands in the way of; `quarantine`: those that failed
 //! - `safe`: what runs when the last good config does not
+//! - `inherit`: a Collector that runs already when the supervisor begins
 //! - `operator`: what a person on the host asks for; `refresh`: the host's own part changes; `binary`: another
 //!   Collector on trial
 
 mod apply;
 mod binary;
+mod inherit;
 mod operator;
 mod probation;
 mod process;
@@ -63,6 +65,7 @@ use apply::Apply;
 pub use apply::Verdict;
 pub use binary::BinaryRules;
 use binary::BinaryTrial;
+pub use inherit::{Acquaintance, Inherited};
 pub use probation::Condition;
 use probation::Probation;
 use process::Process;
@@ -266,6 +269,7 @@ impl Machine {
     pub fn handle(&mut self, input: Input, now: Duration) {
         match input {
             Input::Start => self.start(now),
+            Input::Inherit(inherited) => self.inherit(inherited, now),
             Input::Offer(config) => self.offered(config, now),
             Input::Checked { token, verdict } => self.checked(token, verdict, now),
             Input::Armed(armed) => self.armed(armed, now),

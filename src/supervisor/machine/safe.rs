@@ -32,6 +32,15 @@ enum Next {
 }
 
 impl Safe {
+    pub(super) fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// Whether the last good config runs, to see whether it does now.
+    pub(super) const fn is_trying(&self) -> bool {
+        matches!(self.next, Next::Trying { .. })
+    }
+
     pub(super) const fn deadline(&self) -> Option<Duration> {
         match self.next {
             Next::Try { at } => Some(at),
@@ -74,6 +83,10 @@ impl Machine {
             .as_ref()
             .map_or_else(|| "the host's own config".to_owned(), |hash| format!("config {hash}"));
         let why = format!("{what} does not run: the Collector {how}");
+        self.stay_in_safe_mode(why, now);
+    }
+
+    pub(super) fn stay_in_safe_mode(&mut self, why: String, now: Duration) {
         if self.safe.as_ref().is_none_or(|safe| safe.why != why) {
             self.emit(Effect::Mode(Mode::Safe { why: why.clone() }));
         }

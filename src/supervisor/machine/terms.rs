@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::{BinaryRules, CheckToken, Condition, ConfigHash, Generation, Refresh, Running, Verdict};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    BinaryRules, CheckToken, Condition, ConfigHash, Generation, Inherited, Refresh, Running, Verdict,
+};
 
 /// When SIGHUP is enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +61,8 @@ pub struct Past {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     Start,
+    /// In its place: the Collector runs already.
+    Inherit(Inherited),
     /// The server offers this config; its body is stored.
     Offer(ConfigHash),
     Checked {
@@ -132,7 +138,8 @@ pub enum Input {
 }
 
 /// What a process is started with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Layers {
     /// The host's own layers, and a remote config on top of them if there is one.
     Config(Running),
