@@ -12,6 +12,7 @@ fn without_the_section_nothing_is_taken_and_the_rules_are_the_strict_ones() {
     assert_eq!(packages, PackagesConfig::default());
     assert!(!packages.signature.can_verify() && packages.downgrade == Downgrade::Deny);
     assert_eq!(packages.trial.first_health + packages.trial.healthy_for, Duration::from_secs(240));
+    assert_eq!(packages.supervisor_trial, Duration::from_secs(60));
 }
 
 #[test]
@@ -19,7 +20,7 @@ fn every_rule_can_be_set() {
     let text = "capabilities: {accepts_packages: true}\npackages:\n  allow: [otelcol]\n  \
         signature: {public_key_files: [/etc/opamp/packages.pub], least_epoch: 3}\n  \
         download: {allow: [10.0.0.0/8, store.example], plain_http: true, max_size_mib: 1}\n  \
-        downgrade: within_minor\n  keep_previous: 1h\n  trial: {first_health: 5s, healthy_for: 1m}\n";
+        downgrade: within_minor\n  keep_previous: 1h\n  trial: {first_health: 5s, healthy_for: 1m}\n  supervisor_trial: 5s\n";
     let loaded = good(&with("", "package: {agent_binary: col}", text));
     assert_eq!(loaded.notices, []);
     let packages = loaded.config.packages;
@@ -30,6 +31,7 @@ fn every_rule_can_be_set() {
     assert!(packages.download.plain_http && packages.download.max_size == 1 << 20);
     assert_eq!(packages.keep_previous, Duration::from_secs(3600));
     assert_eq!(packages.trial.first_health, Duration::from_secs(5));
+    assert_eq!(packages.supervisor_trial, Duration::from_secs(5));
     assert_eq!(loaded.config.agent.packaged_binary.as_deref(), Some("col"));
 }
 
@@ -74,6 +76,8 @@ fn wrong_packages() {
         ),
         ("downgrade: never", "6:3: packages.downgrade must be one of deny, within_minor, allow, got never"),
         ("trial: {first_health: 2h}", "6:11: packages.trial.first_health must be from 1s to 1h, got 2h"),
+        ("supervisor_trial: 4s", "6:3: packages.supervisor_trial must be from 5s to 1h, got 4s"),
+        ("supervisor_trial: 61m", "6:3: packages.supervisor_trial must be from 5s to 1h, got 61m"),
         (
             "keep_previous: 0s",
             "6:3: packages.keep_previous must be a time, greater than zero such as 5s, got 0s",

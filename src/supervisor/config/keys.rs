@@ -219,6 +219,7 @@ pub(super) static KEYS: &[Key] = &[
     acted("packages.trial", Section),
     acted("packages.trial.first_health", Duration),
     acted("packages.trial.healthy_for", Duration),
+    acted("packages.supervisor_trial", Duration),
     acted("restrictions", Section),
     acted("restrictions.components", Section),
     acted("restrictions.components.receivers", Texts),

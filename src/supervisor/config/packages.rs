@@ -15,6 +15,8 @@ pub struct PackagesConfig {
     /// How long the version before stays on the disk.
     pub keep_previous: Duration,
     pub trial: PackageTrial,
+    /// How long another supervisor has to prove itself, however it came.
+    pub supervisor_trial: Duration,
 }
 
 impl Default for PackagesConfig {
@@ -26,6 +28,7 @@ impl Default for PackagesConfig {
             downgrade: Downgrade::Deny,
             keep_previous: Duration::from_secs(7 * 24 * 3600),
             trial: PackageTrial::default(),
+            supervisor_trial: Duration::from_secs(60),
         }
     }
 }

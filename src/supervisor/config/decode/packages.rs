@@ -36,9 +36,10 @@ pub(super) fn decode(context: &mut Context<'_>) -> PackagesConfig {
         keep_previous: positive(context, "packages.keep_previous", "packages.keep_previous must be a time")
             .unwrap_or(default.keep_previous),
         trial: PackageTrial {
-            first_health: time(context, "packages.trial.first_health", default.trial.first_health),
-            healthy_for: time(context, "packages.trial.healthy_for", default.trial.healthy_for),
+            first_health: time(context, "packages.trial.first_health", 1, default.trial.first_health),
+            healthy_for: time(context, "packages.trial.healthy_for", 1, default.trial.healthy_for),
         },
+        supervisor_trial: time(context, "packages.supervisor_trial", 5, default.supervisor_trial),
     };
     let wanted = context.bool("capabilities.accepts_packages") == Some(true);
     if wanted && !packages.signature.can_verify() {
@@ -134,14 +135,13 @@ fn download(context: &mut Context<'_>) -> DownloadRules {
     rules
 }
 
-/// Shorter than a Collector's start, or longer than a person waits, is a slip of the pen.
-fn time(context: &mut Context<'_>, key: &str, default: Duration) -> Duration {
-    const LEAST: Duration = Duration::from_secs(1);
+/// Shorter than a start and a connection take, or longer than a person waits, is a slip of the pen.
+fn time(context: &mut Context<'_>, key: &str, least: u64, default: Duration) -> Duration {
     const MOST: Duration = Duration::from_secs(3600);
     let Some(given) = positive(context, key, &format!("{key} must be a time")) else { return default };
-    if !(LEAST..=MOST).contains(&given) {
+    if !(Duration::from_secs(least)..=MOST).contains(&given) {
         let got = context.got(key);
-        context.problem(key, format!("{key} must be from 1s to 1h, got {got}"));
+        context.problem(key, format!("{key} must be from {least}s to 1h, got {got}"));
     }
     given
 }

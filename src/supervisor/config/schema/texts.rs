@@ -278,6 +278,11 @@ static TEXTS: &[Text] = &[
     says("packages.trial", "What a new Collector has to show before it stays."),
     with("packages.trial.first_health", "\"60s\"", "How long it may take to become healthy; 1s to 1h."),
     with("packages.trial.healthy_for", "\"3m\"", "How long it has to be healthy after that; 1s to 1h."),
+    with(
+        "packages.supervisor_trial",
+        "\"60s\"",
+        "How long another supervisor has to reach the server, however it came, else this one runs again; 5s to 1h.",
+    ),
     says("restrictions", "What remote configs may ask for; a list that is absent restricts nothing."),
     says("restrictions.components", "Types of components that may be used."),
     says("restrictions.components.receivers", "Receivers that may be used."),
