@@ -90,6 +90,7 @@
 //! | A file of a package is whole and on the disk before it has a name | `PackageFiles::keep` is the only way to one |
 //! | An enrolment, and the first use of a credential, is durable before the message that brings it is taken in | `Gate::settle`: store, then memory, then the hub |
 //! | No identity speaks for an agent that is another's | [`server::identity::rules`], asked for each message |
+//! | One supervisor at a time, and one on trial is on disk before it runs | the lock travels through each exec; `Driver::hand_over` arms before it execs, and `supervisor::succession` decides each start from that |
 //! | Secrets show in no log, message or `Debug` | `config::Secret`, `cli::settings::Secret`, `auth::token::Token`, `identity::Secret` |
 //! | Each wait has a deadline, each queue a length, each peer-sent size a limit | constants at the top of the file that waits, queues or reads |
 //!
@@ -101,6 +102,7 @@
 //! | something that can happen to the supervisor | `supervisor/driver/happenings.rs`; if it decides anything, an `Input` of [`supervisor::machine`] |
 //! | something the supervisor does | an `Effect` of [`supervisor::machine`], performed in `supervisor/driver/effects.rs` |
 //! | something that outlives the supervisor | `supervisor/journal/state.rs`; its meaning in `supervisor/record.rs` |
+//! | something that the next supervisor in the same process must know | [`supervisor::succession`]'s note, packed and taken over in `supervisor/driver/inheritance.rs`; older notes must still be read |
 //! | a check of configs | `collector/lint/checks.rs` if the text shows it, else `supervisor/check.rs` |
 //! | a rule about what remote configs may ask for | `supervisor/fence/walk.rs`; which keys it is about, `keys.rs` beside it; a line in `supervisor/fence/tests.rs` that tries to get round it |
 //! | a key that no config may take from the supervisor | `supervisor/compose.rs`, and `OWNED` in `supervisor/owned.rs` |

@@ -28,6 +28,7 @@
 //! | `fork_child[=ADDR]` | leaves a grandchild in its group that ignores SIGTERM and holds the address |
 //! | `fork_bomb` | starts such grandchildren and takes what room there is for more, up to 300 |
 //! | `flood` | writes to stdout as fast as it can |
+//! | `tally` | counts on stdout and stderr, some thousand lines a second; each on stderr in two pieces |
 //! | `oom[=MiB]` | takes that much memory (256), then dies as Go does when there is no more |
 //! | `hang_validate` | `validate` never ends |
 //! | `wrong_version=X` | says it is that version |

@@ -34,6 +34,8 @@ pub(crate) struct Session {
     custom: Option<(String, usize)>,
     healthy: watch::Receiver<bool>,
     stop: watch::Receiver<bool>,
+    /// It had a session already.
+    spoke: bool,
 }
 
 impl Session {
@@ -58,6 +60,7 @@ impl Session {
             custom: switches.text("custom").map(|name| (name.to_owned(), switches.number("custom_flood", 1))),
             healthy,
             stop,
+            spoke: false,
         }
     }
 
@@ -84,8 +87,10 @@ impl Session {
 
     async fn talk(&mut self, mut socket: Socket) -> Result<(), Box<dyn std::error::Error>> {
         let mut first = self.full();
-        // The extension is unhealthy until all pipelines are up.
-        first.health = Some(ComponentHealth { healthy: false, ..Default::default() });
+        // The extension is unhealthy until all pipelines are up; when it dials again, they are.
+        if !std::mem::replace(&mut self.spoke, true) {
+            first.health = Some(ComponentHealth { healthy: false, ..Default::default() });
+        }
         self.send(&mut socket, first).await?;
         let health = AgentToServer { health: Some(self.health()), ..Default::default() };
         self.send(&mut socket, health).await?;

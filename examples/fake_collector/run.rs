@@ -177,6 +177,9 @@ fn misbehave(switches: &Switches) {
             while out.write_all(chunk.as_bytes()).is_ok() {}
         });
     }
+    if switches.has("tally") {
+        thread::spawn(tally);
+    }
     if switches.has("oom") {
         let most = switches.number("oom", 256);
         thread::spawn(move || {
@@ -189,6 +192,24 @@ fn misbehave(switches: &Switches) {
             event("exit 2");
             process::exit(2);
         });
+    }
+}
+
+/// Counts, as long as somebody reads.
+fn tally() {
+    use std::io::Write;
+    for number in 0_u64.. {
+        let mut err = std::io::stderr().lock();
+        let told = writeln!(std::io::stdout(), "out {number} and a few words more");
+        let told =
+            told.and_then(|()| write!(err, "err {number} ")).and_then(|()| writeln!(err, "in two pieces"));
+        if told.is_err() {
+            return event("nobody reads");
+        }
+        drop(err);
+        if number % 4 == 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 

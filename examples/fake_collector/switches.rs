@@ -25,6 +25,7 @@ const KNOWN: &[&str] = &[
     "fork_bomb",
     "fork_child",
     "flood",
+    "tally",
     "oom",
     "hang_validate",
     "wrong_version",

@@ -115,6 +115,21 @@ impl Health {
         self.enter(Stage::Running, now);
     }
 
+    /// The Collector's last word on itself, and when it was started.
+    #[must_use]
+    pub const fn word(&self) -> (Option<&ComponentHealth>, u64) {
+        (self.word.as_ref(), self.started)
+    }
+
+    /// A Collector that runs already, and what it last said of itself.
+    pub fn inherit(&mut self, word: Option<ComponentHealth>, started: u64, now: u64) {
+        self.started = started;
+        if let Some(word) = word {
+            self.word = Some(word);
+            self.enter(Stage::Running, now);
+        }
+    }
+
     /// Something beside the Collector that a person should mend, or that is mended. It shows as a component of
     /// its own, and makes no Collector unhealthy.
     pub fn remark(&mut self, about: &'static str, why: Option<String>, now: u64) {

@@ -44,6 +44,14 @@ impl Live {
         Ok(())
     }
 
+    /// What is in the directory under this name.
+    #[must_use]
+    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
+        // A name and no path.
+        let file = Path::new(name).file_name().filter(|file| *file == name)?;
+        fs::read(self.dir.join(file)).ok()
+    }
+
     /// What has changed, beside its place.
     fn stage(&self, composed: &Composed) -> Result<Vec<StagedFile>, FsError> {
         let mut staged = Vec::new();

@@ -19,6 +19,7 @@
 //! - [`export`]: the supervisor's own telemetry as something to send; `own_telemetry`: where Collector and supervisor
 //!   send theirs by the server's word
 //! - [`connection`]: connection settings that the server offers
+//! - [`succession`]: another supervisor takes the place of this one, in the same process
 //! - [`upgrade`]: packages on their way to this host
 //! - [`target`]: the server as something to dial; `passthrough`: the Collector's lines in the supervisor's log
 //!
@@ -55,5 +56,6 @@ mod setup;
 #[cfg(test)]
 mod simulation;
 pub mod startup;
+pub mod succession;
 pub mod target;
 pub mod upgrade;

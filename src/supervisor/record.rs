@@ -1,9 +1,14 @@
 //! What the journal's state means to the rest of the supervisor: the machine's start, the status for the
 //! server, the cache of what the binary is.
 
+use std::path::Path;
+
 use super::{
-    control::{ConfigStatus, FailedConfig, LastOutcome, hex},
-    journal::{AgentRecord, ConfigState, Phase, Previous, Quarantined, State, StatusRecord, Trial},
+    control::{ConfigStatus, FailedConfig, LastOutcome, LastSuccession, OnTrial, SupervisorStatus, hex},
+    journal::{
+        AgentRecord, ConfigState, Phase, Previous, Quarantined, State, StatusRecord, SuccessionEnd,
+        SupervisorState, Trial,
+    },
     machine::{BinaryRules, ConfigHash, Machine, Outcome, Past},
 };
 use crate::{
@@ -174,6 +179,43 @@ pub(super) fn config_status(state: &State) -> ConfigStatus {
         paused: state.paused,
         failed: failed.collect(),
         ..ConfigStatus::default()
+    }
+}
+
+/// The supervisors that took each other's place, as far as the state on disk tells.
+pub(super) fn supervisor_status(state: &State, storage: &Path) -> SupervisorStatus {
+    let SupervisorState { active, trial, last, .. } = &state.supervisor;
+    let name = |path: &Path| path.display().to_string();
+    let runs = trial.as_ref().map(|trial| &trial.target).or(active.as_ref().map(|active| &active.program));
+    let trial = trial.as_ref().map(|trial| OnTrial {
+        number: trial.number,
+        executable: name(&trial.target.executable),
+        sha256: trial.target.sha256.clone(),
+        version: trial.target.version.clone(),
+        previous: name(&trial.previous.executable),
+        tries_left: trial.tries_left,
+        left_s: None,
+    });
+    let last = last.as_ref().map(|last| {
+        let (outcome, error) = match &last.end {
+            SuccessionEnd::Committed => ("committed", ""),
+            SuccessionEnd::Refused { why } => ("refused", why.as_str()),
+            SuccessionEnd::Undone { why } => ("undone", why.as_str()),
+        };
+        LastSuccession {
+            number: last.number,
+            executable: name(&last.executable),
+            sha256: last.sha256.clone(),
+            outcome: outcome.to_owned(),
+            error: error.to_owned(),
+        }
+    });
+    SupervisorStatus {
+        storage: storage.display().to_string(),
+        sha256: runs.map(|program| program.sha256.clone()),
+        trial,
+        last,
+        ..SupervisorStatus::default()
     }
 }
 

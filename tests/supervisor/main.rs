@@ -29,6 +29,7 @@ mod remote_config;
 mod reports;
 mod sandbox;
 mod secrets;
+mod succession;
 mod systemd;
 mod telemetry;
 mod tls;

@@ -34,6 +34,10 @@ pub enum Command {
     Rollback(Rollback),
     /// Have supervisor.yaml read again, as SIGHUP does, and wait for what comes of it
     Reload(Target),
+    /// Have another supervisor take the place of the running one; the Collector never stops [one that fails is undone]
+    Reexec(Reexec),
+    /// Tell whether this executable could take over here: it loads the supervisor.yaml and reads the state
+    Verify(Verify),
     /// Hold offers and restart commands of the server, over restarts too, until `resume`
     Pause(Target),
     /// Take offers of the server again
@@ -73,6 +77,21 @@ pub struct Rollback {
 pub struct Status {
     #[command(flatten)]
     pub target: Target,
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Reexec {
+    /// The executable to run instead [default: what is now where the running one was started from]
+    #[arg(long, value_name = "FILE")]
+    pub executable: Option<PathBuf>,
+    #[command(flatten)]
+    pub target: Target,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Verify {
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub output: Format,
 }

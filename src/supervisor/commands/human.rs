@@ -5,7 +5,9 @@ use std::fmt::Write;
 use jiff::Timestamp;
 
 use crate::supervisor::{
-    control::{CollectorStatus, ConfigStatus, OFFER, PackagesStatus, ServerStatus, Status},
+    control::{
+        CollectorStatus, ConfigStatus, OFFER, OnTrial, PackagesStatus, ServerStatus, Status, SupervisorStatus,
+    },
     mask::printable,
 };
 
@@ -25,6 +27,10 @@ pub(super) fn status(status: &Status) -> String {
             _ => "does not run; below is what it left".to_owned(),
         },
     );
+    if let Some(executable) = &supervisor.executable {
+        page.more(executable);
+    }
+    succession(&mut page, supervisor);
     page.more(&format!("state in {}", supervisor.storage));
     agent(&mut page, status);
     if let Some(status) = &status.server {
@@ -43,6 +49,23 @@ pub(super) fn status(status: &Status) -> String {
         page.topic("note", notice);
     }
     page.0
+}
+
+/// Who is on trial, or failed it last.
+fn succession(page: &mut Page, supervisor: &SupervisorStatus) {
+    if let Some(trial) = &supervisor.trial {
+        let left = match trial.left_s {
+            Some(left) => format!("{left} s more to reach the server"),
+            None => format!("{} more starts to prove itself", trial.tries_left),
+        };
+        let OnTrial { executable, version, previous, .. } = trial;
+        page.more(&format!(
+            "on trial: {executable}, version {version}, has {left}, else {previous} runs again"
+        ));
+    }
+    if let Some(last) = supervisor.last.as_ref().filter(|last| last.outcome != "committed") {
+        page.more(&format!("{}: {}\n{}", last.outcome, last.executable, last.error));
+    }
 }
 
 fn agent(page: &mut Page, status: &Status) {

@@ -7,6 +7,7 @@
 //! - `export`: what another supervisor needs to take over
 //! - `validate`: whether the files would do
 //! - `orders`: what the running supervisor is told to do
+//! - `reexec`: another supervisor in the place of the running one; `verify`: whether this one could take over
 //! - `about`: version, completions, manual page
 //!
 //! Not here: the running supervisor's end (`control`, `driver`). Called by `bin/opamp-supervisor`.
@@ -19,8 +20,10 @@ mod human;
 mod logs;
 mod orders;
 mod place;
+mod reexec;
 mod status;
 mod validate;
+mod verify;
 
 use std::{
     io::{self, Write},
@@ -77,6 +80,10 @@ pub enum CommandError {
     NotTaken(String),
     #[error("{done}, but the Collector is not well with it after {WELL_WITHIN:?}: {why}")]
     NotWell { done: String, why: String },
+    #[error("{0}")]
+    Undone(String),
+    #[error("this supervisor cannot take over here: {0}")]
+    CannotTakeOver(String),
     #[error("there is no command {0:?}; --help lists them")]
     NoSuchCommand(String),
     #[error("interrupted")]
@@ -90,7 +97,7 @@ impl CommandError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::NotTaken(_) => CONFIG,
+            Self::Config(_) | Self::NotTaken(_) | Self::CannotTakeOver(_) => CONFIG,
             Self::NoSuchCommand(_) => USAGE,
             Self::Ask(AskError::NotRunning(_)) => NOT_RUNNING,
             Self::Ask(AskError::NotAllowed(_)) => NOT_ALLOWED,
@@ -118,6 +125,10 @@ pub fn run(args: &Args, command: &Command, out: &mut dyn Write) -> Result<u8, Co
             orders::roll_back(&args.place(&back.target)?, &order, out)
         }
         Command::Reload(target) => orders::give(&args.place(target)?, &Request::Reload, out),
+        Command::Reexec(reexec) => {
+            reexec::run(&args.place(&reexec.target)?, reexec.executable.as_deref(), out)
+        }
+        Command::Verify(verify) => verify::run(args.config_file(), verify.output, out),
         Command::Pause(target) => orders::give(&args.place(target)?, &Request::Pause, out),
         Command::Resume(target) => orders::give(&args.place(target)?, &Request::Resume, out),
         Command::Logs(logs) => logs::run(&args.place(&logs.target)?, logs, out),

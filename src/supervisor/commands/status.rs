@@ -57,7 +57,7 @@ fn left_behind(storage: &Path) -> Result<Status, CommandError> {
         notices.push(format!("a Collector was left behind and still runs (pid {pid})"));
     }
     Ok(Status {
-        supervisor,
+        supervisor: record::supervisor_status(&state, storage),
         agent: AgentStatus {
             instance_uid: state.instance_uid.to_string(),
             name: facts.as_ref().map(|facts| facts.command.clone()),

@@ -16,6 +16,8 @@ pub enum AskError {
     NotRunning(PathBuf),
     #[error("{} may be used by root and by the user that runs the supervisor only", .0.display())]
     NotAllowed(PathBuf),
+    #[error("the supervisor hung up without an answer on {}; try again", .0.display())]
+    HungUp(PathBuf),
     #[error("the supervisor cannot be asked on {}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("the supervisor answered something else than was asked")]
@@ -31,6 +33,7 @@ pub fn ask(path: &Path, request: &Request) -> Result<Answer, AskError> {
         match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::NotRunning(path),
             io::ErrorKind::PermissionDenied => AskError::NotAllowed(path),
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => AskError::HungUp(path),
             _ => AskError::Io { path, source },
         }
     })?;
@@ -49,7 +52,7 @@ fn converse(path: &Path, request: &Request, within: Duration) -> io::Result<Vec<
     BufReader::new(stream.take(MOST_ANSWERED as u64)).read_until(b'\n', &mut answer)?;
     if answer.is_empty() {
         written?;
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it hung up; try again"));
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "no answer"));
     }
     Ok(answer)
 }

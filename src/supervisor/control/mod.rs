@@ -29,8 +29,8 @@ pub(super) use packages::packages_status;
 pub use packages::{PackageOnHost, PackagesStatus, TrialStatus};
 pub(super) use serve::serve;
 pub use status::{
-    AgentStatus, CollectorStatus, ConfigStatus, FILE, FailedConfig, LastOutcome, OFFER, ServerStatus, Status,
-    SupervisorStatus, Unwell, time_of,
+    AgentStatus, CollectorStatus, ConfigStatus, FILE, FailedConfig, LastOutcome, LastSuccession, OFFER,
+    OnTrial, ServerStatus, Status, SupervisorStatus, Unwell, time_of,
 };
 pub(super) use status::{bounded, hex};
 
@@ -62,6 +62,12 @@ pub enum Request {
     Resume,
     /// Reads supervisor.yaml again, and waits for what comes of it.
     Reload,
+    /// Another supervisor takes the place of this one: that executable, or what is now where this one was started
+    /// from. Where that happens there is no answer, as who was asked is gone.
+    Reexec {
+        #[serde(default)]
+        executable: Option<PathBuf>,
+    },
     /// Gives the text back without what only the running supervisor knows to be secret.
     Mask {
         text: String,

@@ -45,6 +45,46 @@ pub struct SupervisorStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
     pub storage: String,
+    /// What runs, by the name of its file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executable: Option<String>,
+    /// Its SHA-256, where another one's place was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// It has yet to prove itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<OnTrial>,
+    /// How it went with the last one that was to take another's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<LastSuccession>,
+}
+
+/// A supervisor that has yet to prove itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OnTrial {
+    pub number: u64,
+    pub executable: String,
+    pub sha256: String,
+    pub version: String,
+    /// What runs again if it does not.
+    pub previous: String,
+    pub tries_left: u32,
+    /// While it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_s: Option<u64>,
+}
+
+/// The end of an attempt to put another supervisor in place.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LastSuccession {
+    pub number: u64,
+    pub executable: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// `committed`, `refused` or `undone`.
+    pub outcome: String,
+    #[serde(default)]
+    pub error: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! What can happen, and what the machine is told about it.
 
-use super::{Checked, Driver, own_telemetry::Judged, packages::Told, wall_nanos};
+use super::{Checked, Driver, own_telemetry::Judged, packages::Told, succession::Examined, wall_nanos};
 use crate::{
     collector::components::Components,
     os::{child::Exit, clock, reaper, signals::Received},
@@ -41,7 +41,11 @@ pub(super) enum Happening {
     PackagesDue,
     /// A config waited long enough for another Collector.
     ConfigWaited,
+    /// Whether another supervisor may take the place of this one.
+    Examined(Box<Examined>),
     Timer,
+    /// The time of a supervisor on trial, or for one to take over, is up.
+    SuccessionDue,
     /// An offered connection had its time.
     TrialOver,
     /// It is time to look at the client certificate.
@@ -74,8 +78,9 @@ impl Driver {
             Happening::TrialOver => self.trial_over(),
             Happening::Package(told) => self.packages_told(told),
             Happening::PackagesDue => self.packages_timeout(),
+            Happening::Examined(found) => self.examined(*found),
             // The main loop looks each time it turns.
-            Happening::CertificateDue | Happening::ConfigWaited => {}
+            Happening::CertificateDue | Happening::ConfigWaited | Happening::SuccessionDue => {}
             Happening::SaveAgain => self.save_again(),
             Happening::LookAround => self.look_around(),
             Happening::SignOfLife => self.announcer.alive(),
@@ -229,6 +234,7 @@ impl Driver {
                 tracing::info!(endpoint = %self.server().endpoint, "connected to the server");
                 self.server_changed(None);
                 self.tell(Input::ServerReached);
+                self.successor_proven();
                 self.trial_answered();
             }
             Event::ConnectionSettings(offer) => self.settings_offered(*offer),

@@ -12,7 +12,7 @@ use crate::{
     supervisor::{
         host_key::host_key,
         machine::{ConfigHash, Input, Outcome},
-        record, sandbox,
+        record, sandbox, succession,
         upgrade::machine::Input as Told,
     },
     transport::client::Update,
@@ -167,12 +167,18 @@ impl Driver {
         }
     }
 
-    /// Asked to end: nobody died over the offer at work.
-    pub(super) fn leave_calmly(&mut self) {
-        let before = self.parts.state.clone();
+    /// This life of the supervisor ends as it should.
+    pub(super) fn calm(&mut self) {
         record::calm(&mut self.parts.state);
         self.shelf.machine.calm();
         self.parts.state.packages = self.shelf.record();
+    }
+
+    /// Asked to end: nobody died over the offer at work.
+    pub(super) fn leave_calmly(&mut self) {
+        let before = self.parts.state.clone();
+        self.calm();
+        succession::calm(&mut self.parts.state.supervisor);
         if self.parts.state != before || self.unsaved.is_some() {
             self.save_or_later();
         }

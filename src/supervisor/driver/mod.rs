@@ -19,6 +19,7 @@
 //!   `moving`: to another server and back; `certificate`: asking for one
 //! - `packages`: another Collector, add-ons, another supervisor
 //! - `reload`: another `supervisor.yaml`; `way_back`: from one that the Collector does not do with
+//! - `succession`: another supervisor in the place of this one; `inheritance`: what goes along
 //! - `vigil`: a Collector that runs and is silent, or keeps changing its health
 //! - `process`: the running Collector: its output, its end, its watch
 //! - `requests`: what administrators on this host ask for; `askers`: those who wait for a reload
@@ -33,6 +34,7 @@ mod custom;
 mod effects;
 mod files;
 mod happenings;
+mod inheritance;
 mod instruments;
 mod keeping;
 mod moving;
@@ -42,6 +44,7 @@ mod packages;
 mod process;
 mod reload;
 mod requests;
+mod succession;
 mod telling;
 mod vigil;
 mod way_back;
@@ -58,6 +61,7 @@ use askers::Askers;
 use certificate::Asking;
 use custom::Custom;
 use happenings::Happening;
+pub(super) use inheritance::Inheritance;
 use instruments::UnderWay;
 use keeping::Unsaved;
 pub(super) use moving::{Moving, heartbeat};
@@ -66,6 +70,7 @@ use packages::Waiting;
 pub(super) use packages::{Shelf, rules as package_rules, shelf};
 use process::Collector;
 pub(super) use reload::Reloads;
+pub(super) use succession::{Role, Successions};
 use vigil::Vigil;
 use way_back::Before;
 
@@ -84,7 +89,7 @@ use super::{
 };
 use crate::{
     collector::components::Components,
-    os::{child::Exit, clock, signals::Signals},
+    os::{child::Exit, clock, lock::Lock, signals::Signals},
     telemetry::otlp::Instruments,
     transport::client::{ClientHandle, Notice},
     wire::proto::{AgentDescription, AgentRemoteConfig},
@@ -114,6 +119,9 @@ pub(super) struct Parts {
     pub instruments: Instruments,
     pub reloads: Reloads,
     pub moving: Moving,
+    /// That no other supervisor works on the same directory.
+    pub lock: Lock,
+    pub succession: Successions,
 }
 
 /// A config whose files are made.
@@ -214,8 +222,13 @@ impl Driver {
         }
     }
 
-    /// Runs until the Collector was stopped on request; then says goodbye to the server.
-    pub(super) async fn run(mut self) {
+    /// Runs until the Collector was stopped on request; then says goodbye to the server. A Collector that runs
+    /// already is taken over as it is.
+    pub(super) async fn run(mut self, inherited: Option<Inheritance>) {
+        self.succession_begins();
+        if let Some(inherited) = inherited {
+            self.take_over(inherited);
+        }
         self.introduce();
         self.take_up_settings();
         self.take_up_unfinished();
@@ -235,6 +248,10 @@ impl Driver {
             self.take_held_config();
             self.look_at_certificate();
             self.begin_telemetry();
+            if let Some(signal) = self.succeed().await {
+                self.happened(Happening::Signal(signal)).await;
+                continue;
+            }
             self.announce();
             self.show();
             let happening = self.next().await;
@@ -262,6 +279,7 @@ impl Driver {
         let certificate = until(self.asking.poll_timeout(), now);
         let packages = until(self.shelf.machine.poll_timeout(), now);
         let waited = until_instant(self.config_waits_until());
+        let succession = until(self.parts.succession.poll_timeout(now), now);
         tokio::select! {
             biased;
             signal = self.parts.signals.next() => Happening::Signal(signal),
@@ -275,7 +293,9 @@ impl Driver {
             answer = self.custom.answer() => Happening::ServicesFound(answer),
             told = self.shelf.told() => Happening::Package(told),
             judged = self.telemetry.judged() => Happening::TelemetryJudged(Box::new(judged)),
+            examined = self.parts.succession.found() => examined,
             () = timer => Happening::Timer,
+            () = succession => Happening::SuccessionDue,
             () = trial => Happening::TrialOver,
             () = certificate => Happening::CertificateDue,
             () = packages => Happening::PackagesDue,

@@ -13,6 +13,7 @@ use crate::{
         machine::{Input, Running},
         mask::Mask,
         record,
+        succession::{Successor, Wanted},
     },
 };
 
@@ -27,6 +28,12 @@ impl Driver {
             Request::Pause => self.hold(Input::Pause, "offers of the server are held").await,
             Request::Mask { text } => Answer::Masked { text: self.secrets().text(&text) },
             Request::Reload => return self.reload_for(reply),
+            Request::Reexec { executable } => {
+                let own = || self.parts.succession.executable().to_owned();
+                let executable = executable.unwrap_or_else(own);
+                let successor = Successor { executable, wanted: Wanted::ByPerson };
+                return self.become_another(successor, "a person on the host asks for it", Some(reply));
+            }
             Request::Resume => self.hold(Input::Resume, "offers of the server are taken again").await,
         };
         // Whoever asked may have hung up.
@@ -63,13 +70,7 @@ impl Driver {
         let mask = self.secrets();
         let shown = |text: &str| bounded(&mask.text(text));
         Status {
-            supervisor: SupervisorStatus {
-                running: true,
-                version: Some(env!("CARGO_PKG_VERSION").to_owned()),
-                pid: Some(std::process::id()),
-                since: time_of(self.started),
-                storage: self.parts.storage.display().to_string(),
-            },
+            supervisor: self.supervisor_status(),
             agent: AgentStatus {
                 instance_uid: self.parts.state.instance_uid.to_string(),
                 name: self.parts.outfit.facts.as_ref().map(|facts| facts.command.clone()),
@@ -105,6 +106,22 @@ impl Driver {
                 }
             }),
         }
+    }
+
+    fn supervisor_status(&self) -> SupervisorStatus {
+        let successions = &self.parts.succession;
+        let mut status = SupervisorStatus {
+            running: true,
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            pid: Some(std::process::id()),
+            since: time_of(self.started),
+            executable: Some(successions.executable().display().to_string()),
+            ..record::supervisor_status(&self.parts.state, &self.parts.storage)
+        };
+        if let Some(trial) = &mut status.trial {
+            trial.left_s = successions.time_left().map(|left| left.as_secs());
+        }
+        status
     }
 
     fn collector_status(&self, mask: &Mask) -> CollectorStatus {

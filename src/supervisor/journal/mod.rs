@@ -9,7 +9,8 @@
 //! ```
 //!
 //! - `state`: what is kept; `file`: its bytes; `slots`: two copies and the order that replaces them; `configs`
-//! - `connection`: of the state, what the server offered of connection settings
+//! - of the state, `connection`: what the server offered of connection settings; `succession`: supervisors that took
+//!   the place of one another
 //!
 //! Every transition is committed here before the side effect it announces. A file that is empty, torn or
 //! altered never stops the supervisor (F-16, F-17); one of a newer schema is never modified (F-18).
@@ -23,6 +24,7 @@ mod file;
 mod peek;
 mod slots;
 mod state;
+mod succession;
 #[cfg(test)]
 mod tests;
 
@@ -48,6 +50,10 @@ pub use connection::{
 pub use peek::{Peeked, peek};
 use slots::{Disk, Slots};
 pub use state::{AgentRecord, ConfigState, Phase, Previous, Quarantined, State, StatusRecord, Trial};
+pub use succession::{
+    Active, FailedSupervisor, Program, Proof, Succession, SuccessionEnd, SuccessorTrial, SupervisorState,
+    WayBack,
+};
 
 /// Larger than any state: what is larger is not ours.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;

@@ -17,6 +17,8 @@ use crate::os::{
 #[derive(Debug)]
 pub struct Peeked {
     pub state: State,
+    /// The schema of a newer supervisor that wrote it.
+    pub newer: Option<u64>,
     pub configs: Configs,
     /// The Collector that was started last, if it still runs.
     pub collector: Option<ProcessFacts>,
@@ -31,12 +33,13 @@ pub fn peek(storage: &Path) -> Result<Option<Peeked>, FsError> {
             Err(error) if error.is_damage() => continue,
             Err(error) => return Err(error),
         };
-        let state = match bytes.map(|bytes| file::decode(&bytes)) {
-            Some(Content::Ours { state, .. } | Content::Newer { state: Some(state), .. }) => *state,
+        let (state, newer) = match bytes.map(|bytes| file::decode(&bytes)) {
+            Some(Content::Ours { state, .. }) => (*state, None),
+            Some(Content::Newer { state: Some(state), schema }) => (*state, Some(schema)),
             Some(Content::Newer { state: None, .. } | Content::Bad(_)) | None => continue,
         };
         let configs = Configs::new(storage);
-        return Ok(Some(Peeked { state, configs, collector: collector(storage) }));
+        return Ok(Some(Peeked { state, newer, configs, collector: collector(storage) }));
     }
     Ok(None)
 }

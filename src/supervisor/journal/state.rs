@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 
-use super::connection::ConnectionState;
+use super::{connection::ConnectionState, succession::SupervisorState};
 use crate::{
     os::fs::FileIdentity,
     supervisor::{
@@ -47,6 +47,9 @@ pub struct State {
     /// Where the agent's own telemetry goes by the server's word, as the Collector was well with it.
     #[serde(default, skip_serializing_if = "OwnTelemetry::is_empty")]
     pub own_telemetry: OwnTelemetry,
+    /// Of supervisors that took the place of one another.
+    #[serde(default, skip_serializing_if = "is_as_started")]
+    pub supervisor: SupervisorState,
     /// Sections this supervisor does not know.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
@@ -66,6 +69,7 @@ impl State {
             packages: Packages::default(),
             own_telemetry: OwnTelemetry::default(),
             connection: ConnectionState::default(),
+            supervisor: SupervisorState::default(),
             rest: Map::new(),
         }
     }
@@ -84,6 +88,10 @@ impl State {
 
 fn is_unused(connection: &ConnectionState) -> bool {
     *connection == ConnectionState::default()
+}
+
+fn is_as_started(supervisor: &SupervisorState) -> bool {
+    *supervisor == SupervisorState::default()
 }
 
 /// The remote config; none means that the host's own layers run alone.

@@ -13,6 +13,7 @@
 mod session;
 
 use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -77,10 +78,21 @@ pub enum Word {
 #[derive(Debug)]
 pub struct Endpoint {
     url: String,
+    token: Option<Arc<str>>,
     generation: Arc<AtomicU64>,
     heard: mpsc::Receiver<Heard>,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
+    /// The listener itself, for the next supervisor in this process.
+    socket: Option<OwnedFd>,
+}
+
+impl Endpoint {
+    /// The listener and its token, where that can be had.
+    #[must_use]
+    pub fn listener(&self) -> Option<(BorrowedFd<'_>, Option<&str>)> {
+        self.socket.as_ref().map(|socket| (socket.as_fd(), self.token.as_deref()))
+    }
 }
 
 /// What the sessions have in common.
@@ -106,12 +118,13 @@ impl Endpoint {
     #[must_use]
     pub fn serve(listener: Listener) -> Self {
         let url = listener.endpoint();
+        let (token, socket) = (listener.token(), listener.as_fd().try_clone_to_owned().ok());
         let generation = Arc::new(AtomicU64::new(0));
         let (tell, heard) = mpsc::channel(QUEUE);
         let (of_server, _) = watch::channel(Arc::default());
         let shared = Arc::new(Shared { of_server, custom: Mutex::default() });
         let task = tokio::spawn(accept(listener, generation.clone(), tell, shared.clone()));
-        Self { url, generation, heard, shared, task }
+        Self { url, token, generation, heard, shared, task, socket }
     }
 
     /// What the extension dials.

@@ -35,6 +35,8 @@ pub enum StartError {
     Healthcheck(#[from] HealthcheckError),
     #[error(transparent)]
     Target(#[from] TargetError),
+    #[error("{0}")]
+    HandedOver(String),
     #[error(transparent)]
     NoRandom(#[from] NoRandom),
     #[error("cannot listen for signals: {0}")]

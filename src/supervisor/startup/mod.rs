@@ -3,11 +3,13 @@
 //!
 //! - `earlier`: what an earlier life left; `local`: where the Collector connects to; `program`: which
 //!   Collector that is; `error`: why it cannot run
+//! - `succession`: which supervisor runs, and what one before it in this process left
 
 mod earlier;
 mod error;
 mod local;
 mod program;
+mod succession;
 
 use std::{fs, path::PathBuf};
 
@@ -22,7 +24,7 @@ use super::{
     config::{Notice, SupervisorConfig},
     connection::{self, over},
     control,
-    driver::{self, Driver, Moving, Parts, Reloads, Telemetry, heartbeat, package_rules},
+    driver::{self, Driver, Moving, Parts, Reloads, Successions, Telemetry, heartbeat, package_rules},
     healthcheck::{self, HealthcheckError, Seen, Serving},
     host_key::host_key,
     journal::{Journal, State},
@@ -31,13 +33,14 @@ use super::{
     machine::Machine,
     own_telemetry::Store,
     owned::refuse_owned,
-    record, sandbox, setup, target,
+    record, sandbox, setup,
+    succession::Arrival,
+    target,
 };
 use crate::{
     os::{
         clock::{self, NoRandom},
         fs::ensure_private_dir,
-        lock::Lock,
         reaper,
         signals::Signals,
     },
@@ -64,11 +67,12 @@ pub struct Origin {
 pub async fn run(
     config: SupervisorConfig,
     origin: Origin,
+    arrival: &mut Arrival,
     exports: Exports,
     instruments: Instruments,
 ) -> Result<(), StartError> {
     let exporting = exports.start();
-    let ended = supervise(config, origin, instruments).await;
+    let ended = supervise(config, origin, arrival, instruments).await;
     exporting.finish().await;
     ended
 }
@@ -76,28 +80,36 @@ pub async fn run(
 async fn supervise(
     config: SupervisorConfig,
     origin: Origin,
+    arrival: &mut Arrival,
     instruments: Instruments,
 ) -> Result<(), StartError> {
-    let mut signals = Signals::listen().map_err(StartError::Signals)?;
     if let Err(error) = reaper::become_subreaper() {
         tracing::debug!(%error, "orphans of the Collector go to init, not to the supervisor");
     }
-    refuse_owned(&config.agent.args)?;
-    require_local_files(&config.agent)?;
-    // A wrong file is wrong whatever was offered since.
-    target::of(&config.server)?;
+    refuse_what_is_wrong(&config)?;
     let storage = storage(&config)?;
-    let _lock = Lock::take(&storage)?;
+    let lock = succession::lock(arrival, &storage)?;
+    let (mut journal, mut state) = open_journal(&storage, &config)?;
+    let role = succession::who_runs(arrival, &mut journal, &mut state, &lock);
+    // Until here, a signal ends this process, or waits if a Collector was left to it.
+    let mut signals = Signals::listen().map_err(StartError::Signals)?;
+    let note = arrival.note().map_err(StartError::HandedOver)?;
     let (seen, _serving) = serve_health(&config).await?;
-    let (journal, state) = open_journal(&storage, &config)?;
-    sweep_orphan(&journal).await;
+    let inherits = note.as_ref().is_some_and(|note| note.collector.is_some());
+    if !inherits {
+        sweep_orphan(&journal).await;
+    }
     let mut start = Start { config, storage, journal, state };
     let chosen = tokio::select! {
         chosen = start.choose() => chosen?,
-        () = signals.stop() => return Ok(()),
+        // A Collector that runs is stopped in order, by the driver.
+        () = signals.stop(), if !inherits => return Ok(()),
     };
     let port = start.config.agent.opamp_server_port;
-    let listener = listen(port, &start.storage).await?;
+    let listener = match succession::listener(arrival, note.as_ref()) {
+        Some(handed) => handed?,
+        None => listen(port, &start.storage).await?,
+    };
     let local = listener.endpoint();
     let (outfit, back) = start.equip(chosen, &local)?;
     let confinement = &outfit.binary.confinement;
@@ -146,10 +158,22 @@ async fn supervise(
         instruments,
         reloads,
         moving,
+        lock,
+        succession: Successions::new(arrival.executable(), role),
     };
-    Driver::new(parts, Telemetry::new(own, store), shelf).run().await;
+    let inherited = succession::inherited(arrival, note, role, &parts.journal).await?;
+    arrival.settle();
+    Driver::new(parts, Telemetry::new(own, store), shelf).run(inherited).await;
     // What is left over says the same as none: nobody listens.
     let _ = fs::remove_file(socket);
+    Ok(())
+}
+
+/// What is wrong with the file, whatever was offered since.
+fn refuse_what_is_wrong(config: &SupervisorConfig) -> Result<(), StartError> {
+    refuse_owned(&config.agent.args)?;
+    require_local_files(&config.agent)?;
+    target::of(&config.server)?;
     Ok(())
 }
 

@@ -34,6 +34,12 @@ pub(crate) fn fake_collector() -> PathBuf {
     path
 }
 
+/// The supervisor under test: `$SUPERVISOR_BIN`, else the one that is built with the tests.
+pub(crate) fn built_supervisor() -> PathBuf {
+    let built = || env!("CARGO_BIN_EXE_opamp-supervisor").into();
+    std::env::var_os("SUPERVISOR_BIN").map_or_else(built, PathBuf::from)
+}
+
 /// A real Collector: `$OTELCOL`, else the one that `tests/run.sh` builds.
 pub(crate) fn real_collector() -> PathBuf {
     built("OTELCOL", "target/collector/otelcol-example")
@@ -209,6 +215,11 @@ impl Host {
         self.start_through(&[])
     }
 
+    /// Starts this executable as the supervisor.
+    pub(crate) fn start_as(&self, program: &Path) -> Supervisor {
+        self.run(&[program.to_str().unwrap()])
+    }
+
     /// Runs a command of the supervisor on this host's file, to its end.
     pub(crate) async fn command(&self, words: &[&str]) -> Said {
         self.command_as(&[], words).await
@@ -241,10 +252,11 @@ impl Host {
 
     /// Starts it as the command that these words run.
     pub(crate) fn start_through(&self, words: &[&str]) -> Supervisor {
+        self.run(&[words, &[built_supervisor().to_str().unwrap()]].concat())
+    }
+
+    fn run(&self, words: &[&str]) -> Supervisor {
         let path = self.write();
-        let supervisor = std::env::var("SUPERVISOR_BIN");
-        let supervisor = supervisor.as_deref().unwrap_or(env!("CARGO_BIN_EXE_opamp-supervisor"));
-        let words = [words, &[supervisor]].concat();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).arg("--config").arg(path).envs(self.env.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
