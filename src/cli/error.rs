@@ -67,6 +67,9 @@ pub enum Error {
     NotInstalled { name: String, failed: usize, total: usize },
     #[error("packageoffer/{name} was stopped: {why}")]
     Stopped { name: String, why: String },
+    /// No agent of a package offer can have what is in it.
+    #[error("packageoffer/{name}: {why}")]
+    NotOffered { name: String, why: String },
     /// A package offer is not over yet.
     #[error("packageoffer/{name} is not over: {done} of {total} agents have what is in it")]
     NotYet { name: String, done: usize, total: usize },

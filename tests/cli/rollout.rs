@@ -270,6 +270,13 @@ fn offers_are_applied_and_what_is_wrong_is_said() {
         wrong.code == 1 && wrong.err.contains("neither a number of agents nor a percentage"),
         "{wrong:?}"
     );
+    uploaded(&server, "0.151.0");
+    for (package, code) in [("otelcol-0.150.0", 0), ("otelcol-0.151.0", 1)] {
+        let said = server.run(&["package", "offer", package, "--all", "--wait", "--timeout", "20s"]);
+        assert_eq!(said.code, code, "{said:?}");
+        let why = "otelcol-0.150.0 and otelcol-0.151.0 give different packages";
+        assert_eq!(said.err.contains(why), code == 1, "{said:?}");
+    }
     let unknown = server.run(&["package", "offer", "otelcol-0.99.0", "--all"]);
     assert!(unknown.code == 1 && unknown.err.contains("get agentpackages"), "{unknown:?}");
     let status = server.run(&["package", "status", "fleet"]);

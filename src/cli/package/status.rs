@@ -187,7 +187,12 @@ impl Look {
     }
 
     fn is_over(&self) -> bool {
-        matches!(self.word("phase"), "Complete" | "Stopped" | "Paused")
+        matches!(self.word("phase"), "Complete" | "Stopped" | "Paused") || self.is_for_nobody()
+    }
+
+    /// Every agent that it is for gets nothing of it.
+    fn is_for_nobody(&self) -> bool {
+        self.number("targets") == 0 && self.number("excluded") > 0
     }
 
     /// As the exit code says it.
@@ -198,6 +203,7 @@ impl Look {
             "Stopped" => Err(Error::Stopped { name, why: self.word("reason").to_owned() }),
             _ if failed > 0 => Err(Error::NotInstalled { name, failed, total: targets }),
             "Complete" => Ok(()),
+            _ if self.is_for_nobody() => Err(Error::NotOffered { name, why: self.word("reason").to_owned() }),
             _ => Err(Error::NotYet { name, done: self.number("installed"), total: targets }),
         }
     }

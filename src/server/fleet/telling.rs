@@ -32,7 +32,7 @@ impl Agent {
     /// The answer to the message that was just received.
     pub fn reply(&mut self, session: &mut Session, telling: &Telling<'_>) -> ServerToAgent {
         let reply = self.say(telling, |view, desired| session.reply(view, desired));
-        self.sent(&reply);
+        self.sent(&reply, telling.now);
         reply
     }
 
@@ -40,7 +40,7 @@ impl Agent {
     #[must_use]
     pub fn push(&mut self, session: &mut Session, telling: &Telling<'_>) -> Option<ServerToAgent> {
         let message = self.say(telling, |view, desired| session.push(view, desired))?;
-        self.sent(&message);
+        self.sent(&message, telling.now);
         Some(message)
     }
 
@@ -74,12 +74,12 @@ impl Agent {
         silent && self.settings.as_ref().is_some_and(|wanted| wanted.offers().hash == self.sent_settings)
     }
 
-    fn sent(&mut self, message: &ServerToAgent) {
+    fn sent(&mut self, message: &ServerToAgent, now: Timestamp) {
         if let Some(settings) = &message.connection_settings {
             self.sent_settings.clone_from(&settings.hash);
         }
         if message.packages_available.is_some() {
-            self.packages.sent();
+            self.packages.sent(now);
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Hub, State, agents::HTTP};
+use super::{Hub, State, agents::HTTP, rollout::Turns};
 use crate::{
     server::fleet::presence::{Presence, Windows},
     wire::InstanceUid,
@@ -31,10 +31,11 @@ impl Hub {
         self.lock().links.contains_key(&uid)
     }
 
-    /// Brings each agent's presence up to date; lets go of plain HTTP agents that stopped polling (S-HT-05).
+    /// Brings each agent's presence up to date; lets go of plain HTTP agents that stopped polling (S-HT-05), and waits no
+    /// longer for those that were to try a package again and say nothing.
     pub(super) fn look_round(&self, now: Timestamp) {
         let mut state = self.lock();
-        let State { fleet, links, dirty, .. } = &mut *state;
+        let State { fleet, links, dirty, turns, .. } = &mut *state;
         let mut missing = 0;
         for (uid, agent) in &mut fleet.agents {
             let presence = self.windows.presence(agent, now);
@@ -47,6 +48,11 @@ impl Hub {
                     dirty.insert(*uid);
                 }
                 agent.presence = presence;
+                self.tell(*uid);
+            }
+            if agent.stands_by(now) {
+                *turns = Turns::Due;
+                dirty.insert(*uid);
                 self.tell(*uid);
             }
             let away = agent.connected.is_none() && now.duration_since(agent.last_seen) < EXPECTED;

@@ -136,7 +136,10 @@ pub(in crate::server::api) fn offer(fleet: &Fleet, offer: &PackageOffer) -> Valu
     let phase = progress.phase(offer);
     let reason = match phase {
         Phase::Stopped => progress.stop(offer).unwrap_or_default(),
-        Phase::Progressing if progress.targets == 0 => "no agent that could have it is known yet".to_owned(),
+        Phase::Progressing if progress.targets == 0 => match fleet.refused(offer).next() {
+            Some((uid, why)) => format!("no agent can have it; agent {uid}: {why}"),
+            None => "no agent that could have it is known yet".to_owned(),
+        },
         Phase::Progressing | Phase::Paused | Phase::Complete => String::new(),
     };
     let problems: Vec<_> = fleet

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -14,6 +15,9 @@ use crate::{
     server::fleet::{Agent, Catalogue, package::FileHash},
     wire::proto::{Header, PackageStatus, PackageStatusEnum, PackageStatuses, PackagesAvailable},
 };
+
+/// An agent that tries again says so by then.
+const ANSWERS_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 
 /// The packages of one agent.
 #[derive(Clone, Debug, Default)]
@@ -48,8 +52,8 @@ pub enum Again {
     Waiting,
     /// Now.
     Due,
-    /// The agent was told, and has not said anything of it since.
-    Sent,
+    /// The agent was told then, and has not said anything of it since.
+    Sent(Timestamp),
 }
 
 impl Packages {
@@ -89,21 +93,30 @@ impl Packages {
 
     #[must_use]
     pub fn insistence(&self) -> Insistence {
-        let again = self.given.values().any(|given| matches!(given.again, Again::Due | Again::Sent));
+        let again = self.given.values().any(|given| matches!(given.again, Again::Due | Again::Sent(_)));
         if again { Insistence::Again } else { Insistence::Once }
     }
 
     /// The agent was told what there is.
-    pub fn sent(&mut self) {
+    pub fn sent(&mut self, now: Timestamp) {
         for given in self.given.values_mut().filter(|given| given.again == Again::Due) {
-            given.again = Again::Sent;
+            given.again = Again::Sent(now);
         }
+    }
+
+    fn stands_by(&mut self, now: Timestamp) -> bool {
+        let silent = |given: &&mut Given| match given.again {
+            Again::Sent(at) => now.duration_since(at) >= ANSWERS_WITHIN,
+            Again::No | Again::Waiting | Again::Due => false,
+        };
+        let silent = self.given.values_mut().filter(silent).map(|given| given.again = Again::No);
+        silent.count() > 0
     }
 
     /// The agent says something of these packages.
     pub fn heard(&mut self, statuses: &PackageStatuses) {
         for (name, given) in &mut self.given {
-            if given.again == Again::Sent && statuses.packages.contains_key(name) {
+            if matches!(given.again, Again::Sent(_)) && statuses.packages.contains_key(name) {
                 given.again = Again::No;
             }
         }
@@ -155,6 +168,13 @@ impl Agent {
         }
         let claims = catalogue.claims(self);
         self.packages.take_over(claims)
+    }
+
+    /// An agent that was told again and says nothing new stands by what it said: unchanged, it is not reported again.
+    /// Says whether there is such a package.
+    pub fn stands_by(&mut self, now: Timestamp) -> bool {
+        let told = self.packages.given.values().any(|given| matches!(given.again, Again::Sent(_)));
+        told && self.noting(now, |agent| agent.packages.stands_by(now))
     }
 
     /// Gives it what is no news to it: what it has, or was offered before, as it says. That makes nobody wait.

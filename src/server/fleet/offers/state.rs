@@ -91,7 +91,7 @@ impl Agent {
         let given = self.packages.given.get(&wanted.name).filter(|given| given.artefact.hash == wanted.hash);
         match given.map(|given| given.again) {
             None | Some(Again::Waiting) => PackageState::Waiting,
-            Some(Again::Due | Again::Sent) => PackageState::Pending,
+            Some(Again::Due | Again::Sent(_)) => PackageState::Pending,
             Some(Again::No) => self.reported(wanted),
         }
     }

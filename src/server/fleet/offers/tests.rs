@@ -205,6 +205,25 @@ fn what_fails_stops_the_offer_and_a_retry_has_it_go_on() {
 }
 
 #[test]
+fn an_agent_that_is_to_try_again_and_says_nothing_new_has_failed_again() {
+    let mut world = World::of(1);
+    world.otelcol("otelcol", "0.150.0");
+    world.offer("all", json!({"packages": ["otelcol"]}));
+    world.told(0).unwrap();
+    world.says(0, PackageStatusEnum::InstallFailed);
+    world.fleet.catalogue.offers.get_mut(&key("all")).unwrap().conditions.clear();
+    world.fleet.retry(&key("all"), NOW);
+    world.roll();
+    let late = NOW + jiff::SignedDuration::from_secs(30);
+    assert!(!world.agent_mut(0).stands_by(late), "it was not told yet");
+    world.told(0).unwrap();
+    assert!(!world.agent_mut(0).stands_by(late - jiff::SignedDuration::from_secs(1)));
+    assert_eq!(world.in_flight(), [0]);
+    assert!(world.agent_mut(0).stands_by(late));
+    assert_eq!(world.counts("all"), (Phase::Stopped, [1, 0, 0, 0, 1]));
+}
+
+#[test]
 fn a_paused_offer_goes_to_nobody_more() {
     let mut world = World::of(20);
     world.otelcol("otelcol", "0.150.0");
