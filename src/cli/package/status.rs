@@ -192,7 +192,7 @@ impl Look {
 
     /// Every agent that it is for gets nothing of it.
     fn is_for_nobody(&self) -> bool {
-        self.number("targets") == 0 && self.number("excluded") > 0
+        self.word("phase") == "Progressing" && self.number("targets") == 0 && self.number("excluded") > 0
     }
 
     /// As the exit code says it.
