@@ -239,6 +239,12 @@ impl Machine {
         self.apply.config().into_iter().chain(&self.mailbox).chain(back).chain(previous)
     }
 
+    /// Whether there is something to do.
+    #[cfg(test)]
+    pub fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }

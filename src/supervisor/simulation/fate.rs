@@ -38,6 +38,9 @@ pub(super) enum Plant {
     ForgetsQuarantine,
     ForgetsTrial,
     LeavesTheOldProcess,
+    RunsWhatIsUnverified,
+    SaysInstalledBeforeItIsOnDisk,
+    ForgetsFailedPackages,
 }
 
 #[derive(Clone, Copy, Debug)]

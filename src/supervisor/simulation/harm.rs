@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use super::world::{CONFIGS, World};
+use super::{
+    packages::ARTEFACTS,
+    world::{CONFIGS, World},
+};
 use crate::supervisor::{
     machine::{Blame, Input, Refresh},
     record,
 };
 
 /// So many numbers stand for something, the likelier things for several.
-pub(super) const KINDS: u64 = 20;
+pub(super) const KINDS: u64 = 24;
 
 impl World {
     pub(super) fn harm(&mut self, what: u64) -> Result<(), String> {
@@ -52,6 +55,14 @@ impl World {
                 let pause = self.random.millis(1_000, 3_600_000);
                 self.note(|| format!("the host sleeps for {pause:?}"));
                 self.sleep(pause)
+            }
+            19..=21 => {
+                self.store.wanted = Some(u8::try_from(self.random.below(ARTEFACTS)).unwrap_or_default());
+                self.offer_package()
+            }
+            22 => {
+                self.store.wanted = None;
+                self.offer_package()
             }
             _ => self.ask_to_end(),
         }

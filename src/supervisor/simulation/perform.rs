@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Plant,
     fate::Fate,
+    packages::PackageFate,
     world::{Event, Process, World},
 };
 use crate::{
@@ -28,13 +29,28 @@ fn well() -> Condition {
 
 impl World {
     pub(super) fn perform(&mut self) -> Result<(), String> {
-        while let Some(effect) =
-            self.supervisor.as_mut().and_then(|supervisor| supervisor.machine.poll_effect())
-        {
-            self.note(|| format!("  → {effect:?}"));
-            self.perform_one(effect)?;
+        loop {
+            while let Some(effect) =
+                self.supervisor.as_mut().and_then(|supervisor| supervisor.machine.poll_effect())
+            {
+                self.note(|| format!("  → {effect:?}"));
+                self.perform_one(effect)?;
+            }
+            if self.perform_package()? {
+                continue;
+            }
+            self.switch_when_free();
+            if self.is_idle() {
+                break;
+            }
         }
         self.something_runs_or_will()
+    }
+
+    /// Neither machine asks for anything.
+    fn is_idle(&mut self) -> bool {
+        let Some(supervisor) = &mut self.supervisor else { return true };
+        !supervisor.machine.has_effects() && !supervisor.packages.has_effects()
     }
 
     /// I1: a supervisor that is not ending has a Collector, or a time at which it gets one.
@@ -83,7 +99,15 @@ impl World {
                 self.counts.safe += u32::from(matches!(mode, Mode::Safe { .. }));
                 Ok(())
             }
-            Effect::Process(_) | Effect::BinaryProven | Effect::BinaryFailed { .. } => Ok(()),
+            Effect::Process(_) => Ok(()),
+            Effect::BinaryProven => {
+                self.binary_proven();
+                Ok(())
+            }
+            Effect::BinaryFailed { why, blame } => {
+                self.binary_failed(why, blame);
+                Ok(())
+            }
             Effect::StepBack { .. } => {
                 self.step_back();
                 self.feed(Input::SteppedBack);
@@ -126,6 +150,7 @@ impl World {
             return Err(format!("I2: {generation:?} is started while {process:?} runs"));
         }
         self.not_quarantined(layers)?;
+        self.may_be_run(self.store.program)?;
         self.lives_of_config += 1;
         let life = self.lives_of_config;
         self.files = Some(layers.clone());
@@ -171,6 +196,9 @@ impl World {
             Layers::Config(Some(config)) => Fate::of(config.0[0]),
         };
         let up = self.random.millis(20, 2_000);
+        if self.live_out_program(generation, life, up) {
+            return;
+        }
         let says = |condition| Event::Says(generation, life, condition);
         let ends = |blame| Event::Ends(generation, life, blame);
         match fate {
@@ -202,6 +230,28 @@ impl World {
                 self.at(up + ms(2_000), Event::SupervisorDies);
             }
         }
+    }
+
+    /// What the program makes of itself, whatever it is given; not all of them are bad.
+    fn live_out_program(&mut self, generation: Generation, life: u64, up: Duration) -> bool {
+        let Some(program) = self.store.program else { return false };
+        let tried = self.supervisor.as_ref().is_some_and(|supervisor| supervisor.machine.tries_binary());
+        let ends = Event::Ends(generation, life, Blame::Config);
+        match PackageFate::of(program) {
+            PackageFate::EndsAtOnce => self.at(up, ends),
+            PackageFate::Ends(after) => {
+                self.at(up, Event::Says(generation, life, well()));
+                self.at(up + after, ends);
+            }
+            PackageFate::NeverHealthy => {
+                let why = "not yet".to_owned();
+                self.at(up, Event::Says(generation, life, Condition { why, ..Condition::default() }));
+            }
+            PackageFate::Lies => self.at(up, Event::Lies(generation)),
+            PackageFate::KillsTheWatcher if tried => self.at(up, Event::SupervisorDies),
+            _ => return false,
+        }
+        true
     }
 
     fn status(&mut self, config: &ConfigHash, outcome: Outcome) -> Result<(), String> {
@@ -248,9 +298,10 @@ impl World {
         let _ = self.save();
     }
 
-    fn save(&mut self) -> Result<(), String> {
+    pub(super) fn save(&mut self) -> Result<(), String> {
         let Some(supervisor) = &mut self.supervisor else { return Ok(()) };
         record::follow(&mut supervisor.state, &supervisor.machine, &supervisor.host);
+        supervisor.state.packages = supervisor.packages.record().clone();
         let written = self.disk.write(&supervisor.state);
         let again = written.is_err() && !supervisor.unsaved;
         supervisor.unsaved = written.is_err();
@@ -277,6 +328,7 @@ impl World {
     fn finished(&mut self) -> Result<(), String> {
         if let Some(supervisor) = &mut self.supervisor {
             record::calm(&mut supervisor.state);
+            supervisor.packages.calm();
         }
         self.save_or_later();
         if self.process.is_some() {

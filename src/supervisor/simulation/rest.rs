@@ -28,6 +28,7 @@ impl World {
         for quarter in 1..=4 {
             // An offer repeated: what the host stood in the way of is tried again.
             self.at(Duration::from_secs(1), Event::Offers);
+            self.at(Duration::from_secs(1), Event::OffersPackage);
             self.pass_until(end - LONG / 4 * (4 - quarter))?;
             self.tell(Input::Resume)?;
         }
@@ -66,6 +67,7 @@ impl World {
         if supervisor.unsaved || self.disk.state.config.live != *machine.live() {
             return wrong("what runs is not on disk");
         }
+        self.packages_are_in_order()?;
         self.server_knows(machine.live().as_ref())
     }
 

@@ -7,6 +7,7 @@ use super::{
     Counts,
     disk::Disk,
     fate::{Fate, Options, Random},
+    packages::Store,
 };
 use crate::{
     supervisor::{
@@ -16,6 +17,10 @@ use crate::{
             Rollback, Settings, Verdict,
         },
         record,
+        upgrade::{
+            Failed,
+            machine::{Finished, Packages, Token},
+        },
     },
     wire::proto::{RemoteConfigStatus, RemoteConfigStatuses},
 };
@@ -40,8 +45,13 @@ pub(super) enum Event {
     SaveAgain,
     SupervisorDies,
     SupervisorStarts,
+    /// It says that it is another version than the one installed.
+    Lies(Generation),
+    /// A stage of a package comes to its end.
+    Stage(Token, u8, Result<Finished, Failed>),
     /// The server sends what it wants.
     Offers,
+    OffersPackage,
 }
 
 /// The Collector's process.
@@ -59,6 +69,7 @@ pub(super) struct Process {
 #[derive(Debug)]
 pub(super) struct Supervisor {
     pub(super) machine: Machine,
+    pub(super) packages: Packages,
     pub(super) state: State,
     pub(super) host: String,
     pub(super) unsaved: bool,
@@ -89,6 +100,7 @@ pub(super) struct World {
     pub(super) lives_of_config: u64,
     pub(super) calm: bool,
     pub(super) counts: Counts,
+    pub(super) store: Store,
     story: Option<RefCell<Vec<String>>>,
 }
 
@@ -113,6 +125,7 @@ impl World {
             lives_of_config: 0,
             calm: false,
             counts: Counts::default(),
+            store: Store::default(),
             story: say.then(RefCell::default),
         }
     }
@@ -159,8 +172,14 @@ impl World {
 
     /// When the next thing happens.
     pub(super) fn next_at(&self) -> Option<Duration> {
-        let timer = self.supervisor.as_ref().and_then(|supervisor| supervisor.machine.poll_timeout());
+        let timer = self.timer_at();
         self.agenda.iter().map(|(at, _)| *at).chain(timer).min()
+    }
+
+    /// When one of the machines wants to be called.
+    fn timer_at(&self) -> Option<Duration> {
+        let supervisor = self.supervisor.as_ref()?;
+        [supervisor.machine.poll_timeout(), supervisor.packages.poll_timeout()].into_iter().flatten().min()
     }
 
     /// To the next thing that happens.
@@ -171,7 +190,7 @@ impl World {
             .enumerate()
             .min_by_key(|(_, (at, _))| *at)
             .map(|(index, (at, _))| (index, *at));
-        let timer = self.supervisor.as_ref().and_then(|supervisor| supervisor.machine.poll_timeout());
+        let timer = self.timer_at();
         match (next, timer) {
             (Some((index, at)), timer) if timer.is_none_or(|timer| at <= timer) => {
                 let (at, event) = self.agenda.swap_remove(index);
@@ -189,6 +208,7 @@ impl World {
     pub(super) fn timer(&mut self) -> Result<(), String> {
         let now = self.now;
         let Some(supervisor) = &mut self.supervisor else { return Ok(()) };
+        supervisor.packages.handle_timeout(now);
         for _ in 0..20 {
             if supervisor.machine.poll_timeout().is_none_or(|due| due > now) {
                 return self.perform();
@@ -227,7 +247,13 @@ impl World {
             }
             Event::SupervisorStarts if self.supervisor.is_none() => self.start_supervisor(),
             Event::SupervisorStarts => Ok(()),
+            Event::Stage(token, artefact, result) => self.stage_ends(token, artefact, result),
+            Event::Lies(generation) => {
+                let there = self.process.as_ref().is_some_and(|process| process.generation == generation);
+                if there { self.tell(Input::BinaryWrong { why: "it lies".to_owned() }) } else { Ok(()) }
+            }
             Event::Offers => self.offer(),
+            Event::OffersPackage => self.offer_package(),
         }
     }
 
@@ -297,7 +323,8 @@ impl World {
         };
         let mut state = self.disk.state.clone();
         let host = self.host.to_string();
-        let mut past = record::past(&state, &host, self.options.has_fallback, None);
+        let (packages, trial) = self.begin_packages();
+        let mut past = record::past(&state, &host, self.options.has_fallback, trial);
         match self.options.plant {
             Some(super::Plant::ForgetsQuarantine) => past.quarantine.clear(),
             Some(super::Plant::ForgetsTrial) => state.config.trial = None,
@@ -308,7 +335,7 @@ impl World {
         let condemned = record::condemned(&state);
         let watches = record::watches(&mut state);
         let unfinished = record::unfinished_offer(&state);
-        self.supervisor = Some(Supervisor { machine, state, host, unsaved: false, ending: false });
+        self.supervisor = Some(Supervisor { machine, packages, state, host, unsaved: false, ending: false });
         if watches {
             self.save_or_later();
         }
@@ -322,9 +349,11 @@ impl World {
         if let Some(config) = unfinished.filter(|hash| !known(hash)) {
             self.feed(Input::Offer(config));
         }
+        self.take_up_packages()?;
         self.report_status()?;
         let connects = self.random.millis(1, 3_000);
         self.at(connects, Event::Offers);
+        self.at(connects, Event::OffersPackage);
         self.tell(Input::ServerReached)
     }
 

@@ -184,12 +184,13 @@ impl Machine {
     /// The driver has the binary from before again.
     pub(super) fn binary_stepped_back(&mut self, now: Duration) {
         self.binary = None;
+        // How the config did on a binary that is gone proves nothing.
+        self.probation_starts_again();
         self.binary_settled(now);
     }
 
     /// What waited for the end of the trial goes on.
     fn binary_settled(&mut self, now: Duration) {
-        self.probation_starts_again();
         self.take_up_put_off();
         self.next_offer(now);
     }
@@ -229,6 +230,8 @@ impl Machine {
             Ok(()) => {
                 self.binary = None;
                 self.emit(Effect::BinaryProven);
+                // The watch over the config went on meanwhile.
+                self.probation_timeout(now);
                 self.binary_settled(now);
             }
             Err(why) => {

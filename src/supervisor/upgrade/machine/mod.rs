@@ -206,6 +206,12 @@ impl Packages {
         }
     }
 
+    /// Whether there is something to do.
+    #[cfg(test)]
+    pub fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }

@@ -91,6 +91,7 @@ impl Packages {
                     self.run(Stage::Downloading);
                 }
                 Err(failed) => {
+                    self.again.remove(&name);
                     self.record.failed.insert(name, failed);
                     self.effects.push_back(Effect::Changed);
                 }

@@ -105,11 +105,11 @@ impl Packages {
         let Some(work) = self.record.work.take() else { return };
         self.record.trial = None;
         self.token.0 += 1;
+        let before = self.again.remove(&work.name);
         match failed.then {
             Then::Quarantine => quarantine(&mut self.record, &work.offered, &failed.why),
             Then::TryAgain => {
-                let wait =
-                    self.again.get(&work.name).map_or(AGAIN, |again| (again.wait * 2).min(AGAIN_AT_MOST));
+                let wait = before.map_or(AGAIN, |again| (again.wait * 2).min(AGAIN_AT_MOST));
                 self.again.insert(work.name.clone(), Again { at: now + wait, wait });
             }
             Then::WaitForOffer => {}
