@@ -15,8 +15,11 @@ use url::Position;
 use super::{
     DialFailure, Target,
     dial::{self, DIAL_WITHIN},
-    http::{BUFFER, ExchangeError, ExchangeFailure},
+    http::{ExchangeError, ExchangeFailure},
 };
+
+/// Read at once: large files are what this is for.
+const BUFFER: usize = 64 * 1024;
 
 /// An answer whose body is still coming. Dropping it hangs up.
 #[derive(Debug)]

@@ -39,9 +39,25 @@ pub(crate) enum Fault {
     Error(&'static str),
 }
 
+/// Whose calls count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// The one that the journal is written on.
+    MainThread,
+    /// Those that download and unpack too, each counted by itself. The Collector has nothing to do with their files.
+    EveryThread,
+}
+
 /// The command that runs a supervisor with the fault at its Nth call; what was struck is in `told`. Only what
 /// concerns these files counts; a child of the supervisor is never struck.
-pub(crate) fn strace(kind: Kind, fault: Fault, n: usize, files: &[String], told: &Path) -> Vec<String> {
+pub(crate) fn strace(
+    kind: Kind,
+    fault: Fault,
+    n: usize,
+    files: &[String],
+    told: &Path,
+    whom: Whom,
+) -> Vec<String> {
     let what = match fault {
         Fault::Kill => "signal=SIGKILL".to_owned(),
         Fault::Error(error) => format!("error={error}"),
@@ -49,6 +65,9 @@ pub(crate) fn strace(kind: Kind, fault: Fault, n: usize, files: &[String], told:
     let calls = kind.calls();
     let mut words: Vec<String> = ["strace", "-qq", "-o"].map(str::to_owned).to_vec();
     words.push(told.display().to_string());
+    if whom == Whom::EveryThread && !matches!(kind, Kind::Fork) {
+        words.extend(["-f", "--seccomp-bpf"].map(str::to_owned));
+    }
     words.extend(["-e".into(), format!("trace={calls}"), "-e".into()]);
     words.push(format!("inject={calls}:{what}:when={n}"));
     if !matches!(kind, Kind::Fork) {

@@ -1,5 +1,5 @@
 //! The N-loop: the built supervisor is killed, or refused something by the kernel, at the first, second, third …
-//! call of one kind while a config is applied, until a run comes through untouched. After each, it is started
+//! call of one kind while a config is applied, or a Collector upgraded, until a run comes through untouched. After each, it is started
 //! again plainly: exactly one Collector runs, the config comes to its right end, and nothing that the server was
 //! told turns out not to be so.
 //!
@@ -10,9 +10,14 @@ mod fault;
 #[allow(dead_code, unused_imports, reason = "shared with the tests of the supervisor, which use all of it")]
 #[path = "../supervisor/harness/mod.rs"]
 mod harness;
+mod packages;
 mod run;
+#[allow(dead_code, reason = "shared with the tests of the supervisor, which use all of it")]
+#[path = "../supervisor/packages/store.rs"]
+mod store;
 
 use fault::{Fault, Kind};
+use packages::{Stage, Upgrade};
 use run::{Story, Template};
 
 /// No run has nearly as many calls of one kind.
@@ -32,12 +37,28 @@ fn step(sample: usize) -> usize {
 /// Runs the story with the fault at each N until it no longer strikes.
 async fn at_each(story: Story, kinds: &[Kind], fault: Fault, sample: usize) {
     let template = Template::of(story).await;
+    let once = |kind, n| run::once(template.clone(), kind, fault, n);
+    strike(&format!("{story:?}: {fault:?}"), kinds, sample, once).await;
+}
+
+/// The same with an upgrade.
+async fn at_each_of(upgrade: Upgrade, kinds: &[Kind], fault: Fault, sample: usize) {
+    let stage = Stage::of(upgrade).await;
+    let once = |kind, n| packages::once(stage.clone(), kind, fault, n);
+    strike(&format!("upgrade {upgrade:?}: {fault:?}"), kinds, sample, once).await;
+}
+
+async fn strike<F: Future<Output = bool> + Send + 'static>(
+    what: &str,
+    kinds: &[Kind],
+    sample: usize,
+    once: impl Fn(Kind, usize) -> F,
+) {
     let (step, mut tried, mut broken) = (step(sample), 0, Vec::new());
     for kind in kinds {
         let mut last = 0;
         for n in (1..MOST).step_by(step) {
-            let template = template.clone();
-            match tokio::spawn(run::once(template, *kind, fault, n)).await {
+            match tokio::spawn(once(*kind, n)).await {
                 Ok(true) => (tried, last) = (tried + 1, n),
                 Ok(false) => break,
                 Err(error) => {
@@ -46,7 +67,7 @@ async fn at_each(story: Story, kinds: &[Kind], fault: Fault, sample: usize) {
                 }
             }
         }
-        println!("{story:?}: {fault:?} at {kind:?} 1 to {last}, every {step}");
+        println!("{what} at {kind:?} 1 to {last}, every {step}");
         assert!(last > 0 && last + step < MOST, "{kind:?}: the fault struck at {last} last");
     }
     assert!(broken.is_empty(), "{} of {tried}:\n{}", broken.len(), broken.join("\n"));
@@ -88,4 +109,20 @@ async fn f_87_no_descriptor_no_process_and_no_memory_at_each_step() {
     at_each(Story::Good, &[Kind::Open], Fault::Error("EMFILE"), 4).await;
     at_each(Story::Good, &[Kind::Fork], Fault::Error("EAGAIN"), 1).await;
     at_each(Story::Bad, &[Kind::Fork], Fault::Error("ENOMEM"), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f_1_to_f_9_f_12_f_15_killed_at_each_step_of_an_upgrade() {
+    at_each_of(Upgrade::Kept, &Kind::ALL, Fault::Kill, 13).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f_13_f_15_killed_at_each_step_of_an_upgrade_that_is_undone() {
+    at_each_of(Upgrade::Undone, &Kind::ALL, Fault::Kill, 17).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f_54_f_55_f_56_a_disk_that_fails_at_each_step_of_an_upgrade() {
+    at_each_of(Upgrade::Kept, &[Kind::Fsync, Kind::Rename], Fault::Error("EIO"), 9).await;
+    at_each_of(Upgrade::Kept, &[Kind::Write, Kind::Open], Fault::Error("ENOSPC"), 19).await;
 }

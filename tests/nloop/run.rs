@@ -13,7 +13,7 @@ use opamp::wire::proto::{AgentRemoteConfig, RemoteConfigStatus, RemoteConfigStat
 use tempfile::TempDir;
 
 use crate::{
-    fault::{Fault, Kind, strace},
+    fault::{Fault, Kind, Whom, strace},
     harness::{Host, Server, Supervisor, alive, config, fake_collector, gone, kill},
 };
 
@@ -97,7 +97,7 @@ impl Template {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
 }
 
@@ -130,7 +130,7 @@ pub(crate) async fn once(template: Template, kind: Kind, fault: Fault, n: usize)
     let host = template.host(&server);
     server.offer(&offer).await;
     let told = host.dir.path().join("told");
-    let words = strace(kind, fault, n, &files(&host, &offer), &told);
+    let words = strace(kind, fault, n, &files(&host, &offer), &told, Whom::MainThread);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let supervisor = host.start_through(&words);
     let killed = until_struck_or_settled(&server, &supervisor, &offer).await;
@@ -205,7 +205,7 @@ fn statuses(server: &Server, since: usize, offer: &AgentRemoteConfig) -> Vec<Rem
 }
 
 /// Everything that runs on this host's files, supervisor aside.
-fn processes_of(host: &Host) -> Vec<i32> {
+pub(crate) fn processes_of(host: &Host) -> Vec<i32> {
     let state = host.state().display().to_string();
     let pids =
         fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
@@ -217,7 +217,7 @@ fn processes_of(host: &Host) -> Vec<i32> {
     .collect()
 }
 
-fn child_of(pid: i32) -> i32 {
+pub(crate) fn child_of(pid: i32) -> i32 {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
     text.trim().parse().unwrap_or_else(|_| panic!("strace has one child: {text:?}"))
 }

@@ -268,7 +268,7 @@ impl World {
                 && supervisor.packages.record().trial.is_some()
         });
         if let Some((token, artefact)) = self.store.armed.take_if(|_| at_rest) {
-            self.store.before = std::mem::replace(&mut self.store.program, Some(artefact));
+            self.store.before = self.store.program.replace(artefact);
             self.store.trial = Some(token);
             self.files = None;
             self.feed(Input::SwitchBinary(RULES));

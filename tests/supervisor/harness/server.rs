@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex};
 use opamp::{
     protocol::{
         report::carried,
-        server::{AgentView, Desired, Session},
+        server::{AgentView, Desired, Insistence, Packages, Session},
     },
     transport::accept::{AgentLink, Listener},
     wire::{
         InstanceUid, ServerCaps,
         proto::{
             AgentConfigMap, AgentConfigObject, AgentRemoteConfig, AgentToServer, PackageStatus,
-            PackageStatuses, RemoteConfigStatus, RemoteConfigStatuses, ServerCapabilities, ServerToAgent,
+            PackageStatuses, PackagesAvailable, RemoteConfigStatus, RemoteConfigStatuses, ServerCapabilities,
+            ServerToAgent,
         },
     },
 };
@@ -27,8 +28,28 @@ use super::DEADLINE;
 /// What a test asks of the server.
 enum Order {
     Offer(AgentRemoteConfig),
+    Packages(PackagesAvailable),
     Restart,
     Say(Box<ServerToAgent>),
+}
+
+/// What the server wants of the agent.
+#[derive(Default)]
+struct Wanted {
+    config: Option<AgentRemoteConfig>,
+    packages: Option<PackagesAvailable>,
+}
+
+impl Wanted {
+    fn with<T>(&self, ask: impl FnOnce(Desired<'_>) -> T) -> T {
+        let available = || self.packages.clone().unwrap_or_default();
+        let packages = self.packages.as_ref().map(|packages| Packages {
+            all_packages_hash: &packages.all_packages_hash,
+            available: &available,
+            insistence: Insistence::Once,
+        });
+        ask(Desired { remote_config: self.config.as_ref(), packages, ..Desired::default() })
+    }
 }
 
 /// What the server knows.
@@ -118,6 +139,11 @@ impl Server {
         self.orders.send(Order::Offer(config.clone())).await.unwrap();
     }
 
+    /// Offers packages, now or when an agent comes that does not know them.
+    pub(crate) async fn offer_packages(&self, packages: &PackagesAvailable) {
+        self.orders.send(Order::Packages(packages.clone())).await.unwrap();
+    }
+
     pub(crate) async fn restart(&self) {
         self.orders.send(Order::Restart).await.unwrap();
     }
@@ -139,7 +165,7 @@ async fn serve(
     messages: Arc<Mutex<Vec<AgentToServer>>>,
     mut orders: mpsc::Receiver<Order>,
 ) {
-    let mut desired = None;
+    let mut desired = Wanted::default();
     loop {
         let Ok(link) = listener.accept().await else { continue };
         tell.send_modify(|known| known.connections += 1);
@@ -153,7 +179,7 @@ async fn converse(
     tell: &watch::Sender<Known>,
     messages: &Mutex<Vec<AgentToServer>>,
     orders: &mut mpsc::Receiver<Order>,
-    desired: &mut Option<AgentRemoteConfig>,
+    desired: &mut Wanted,
 ) -> Option<()> {
     let mut session = Session::new(ServerCaps::of(&[
         ServerCapabilities::AcceptsStatus,
@@ -168,17 +194,17 @@ async fn converse(
         let message = tokio::select! {
             message = link.recv() => message.ok()?,
             Some(order) = orders.recv() => {
-                if let Order::Offer(config) = &order {
-                    desired.replace(config.clone());
+                match &order {
+                    Order::Offer(config) => desired.config = Some(config.clone()),
+                    Order::Packages(packages) => desired.packages = Some(packages.clone()),
+                    Order::Restart | Order::Say(_) => {}
                 }
                 // Whoever has not spoken yet is answered when it does.
                 let Some(view) = tell.borrow().view.clone() else { continue };
                 let push = match order {
                     Order::Restart => Some(session.restart(&view).unwrap()),
                     Order::Say(message) => Some(ServerToAgent { instance_uid: view.instance_uid.to_vec(), ..*message }),
-                    Order::Offer(_) => {
-                        session.push(&view, &Desired { remote_config: desired.as_ref(), ..Desired::default() })
-                    }
+                    Order::Offer(_) | Order::Packages(_) => desired.with(|desired| session.push(&view, &desired)),
                 };
                 if let Some(push) = push {
                     link.send(&push).await.ok()?;
@@ -190,8 +216,7 @@ async fn converse(
         let uid = InstanceUid::try_from(&*message.instance_uid).unwrap();
         let mut view = tell.borrow().view.clone().unwrap_or_else(|| AgentView::new(uid));
         let received = session.receive(&mut view, message);
-        let reply =
-            session.reply(&mut view, &Desired { remote_config: desired.as_ref(), ..Desired::default() });
+        let reply = desired.with(|desired| session.reply(&mut view, &desired));
         tell.send_modify(|known| {
             known.view = Some(view);
             known.connected = !received.disconnect;

@@ -43,7 +43,7 @@ fn ended(known: &Known, offer: &PackagesAvailable) -> bool {
 
 /// Offers, and waits for the end.
 async fn push(server: &Server, offer: &PackagesAvailable) -> Known {
-    say(server, offer).await;
+    server.offer_packages(offer).await;
     server.until("the packages are installed or failed", |known| ended(known, offer)).await
 }
 

@@ -37,12 +37,12 @@ fn program() -> &'static [u8] {
 }
 
 /// A Collector that behaves as these switches of the fake one say.
-pub(super) fn collector(switches: &str) -> Vec<u8> {
+pub(crate) fn collector(switches: &str) -> Vec<u8> {
     [program(), format!("\n# fake_collector: {switches}\n").as_bytes()].concat()
 }
 
 /// A `.tar.gz` of these files, each with its mode.
-pub(super) fn archive(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
+pub(crate) fn archive(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
     for (path, mode, content) in files {
         let mut header = tar::Header::new_gnu();
@@ -55,7 +55,7 @@ pub(super) fn archive(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
 
 /// How the server of files treats one request.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Way {
+pub(crate) enum Way {
     Well,
     /// So many bytes of what was asked for, then the connection ends.
     CutAfter(usize),
@@ -67,36 +67,36 @@ pub(super) enum Way {
 }
 
 /// A signer with a key, and a server of files.
-pub(super) struct Store {
-    pub(super) dir: TempDir,
+pub(crate) struct Store {
+    pub(crate) dir: TempDir,
     key: SigningKey,
     address: std::net::SocketAddr,
     files: Arc<Mutex<BTreeMap<String, Arc<Vec<u8>>>>>,
     ways: Arc<Mutex<Vec<Way>>>,
     /// The heads of the requests, and how many bytes of bodies were sent.
-    pub(super) asked: Arc<Mutex<Vec<String>>>,
-    pub(super) sent: Arc<Mutex<u64>>,
+    pub(crate) asked: Arc<Mutex<Vec<String>>>,
+    pub(crate) sent: Arc<Mutex<u64>>,
 }
 
 /// What is said of an artefact by its signer.
 #[derive(Clone, Debug)]
-pub(super) struct Says {
-    pub(super) name: &'static str,
-    pub(super) version: &'static str,
-    pub(super) arch: &'static str,
-    pub(super) expires: &'static str,
-    pub(super) epoch: u32,
+pub(crate) struct Says {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) arch: &'static str,
+    pub(crate) expires: &'static str,
+    pub(crate) epoch: u32,
 }
 
 impl Says {
-    pub(super) fn version(version: &'static str) -> Self {
+    pub(crate) fn version(version: &'static str) -> Self {
         let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
         Self { name: "otelcol", version, arch, expires: "2999-01-01T00:00:00Z", epoch: 1 }
     }
 }
 
 impl Store {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let NewKeys { secret, public, .. } = NewKeys::generate(None).unwrap();
         fs::write(dir.path().join("packages.pub"), public).unwrap();
@@ -122,21 +122,21 @@ impl Store {
         store
     }
 
-    pub(super) fn size(&self, name: &str) -> u64 {
+    pub(crate) fn size(&self, name: &str) -> u64 {
         self.files.lock().unwrap()[name].len() as u64
     }
 
-    pub(super) fn public_key(&self) -> PathBuf {
+    pub(crate) fn public_key(&self) -> PathBuf {
         self.dir.path().join("packages.pub")
     }
 
     /// The next requests are treated so, one after the other, all others well.
-    pub(super) fn ways(&self, ways: &[Way]) {
+    pub(crate) fn ways(&self, ways: &[Way]) {
         *self.ways.lock().unwrap() = ways.iter().rev().copied().collect();
     }
 
     /// The text of a signature of these bytes.
-    pub(super) fn sign(&self, artefact: &[u8], says: &Says) -> Vec<u8> {
+    pub(crate) fn sign(&self, artefact: &[u8], says: &Says) -> Vec<u8> {
         let path = self.dir.path().join("artefact");
         fs::File::create(&path).unwrap().write_all(artefact).unwrap();
         let stated = Stated {
@@ -151,7 +151,7 @@ impl Store {
     }
 
     /// Puts an artefact there, signed, as a server offers it.
-    pub(super) fn add(&self, artefact: Vec<u8>, says: &Says) -> PackageAvailable {
+    pub(crate) fn add(&self, artefact: Vec<u8>, says: &Says) -> PackageAvailable {
         let signature = self.sign(&artefact, says);
         let content_hash = Sha256::digest(&artefact).to_vec();
         let name = format!("{}-{}", says.version, self.files.lock().unwrap().len());
@@ -171,14 +171,14 @@ impl Store {
     }
 
     /// A Collector of this version, as a bare executable.
-    pub(super) fn collector(&self, version: &'static str, switches: &str) -> PackageAvailable {
+    pub(crate) fn collector(&self, version: &'static str, switches: &str) -> PackageAvailable {
         let says = Says::version(version);
         self.add(collector(&format!("wrong_version={version},{switches}")), &says)
     }
 }
 
 /// All that a server offers.
-pub(super) fn offer(packages: &[(&str, &PackageAvailable)]) -> PackagesAvailable {
+pub(crate) fn offer(packages: &[(&str, &PackageAvailable)]) -> PackagesAvailable {
     let packages: BTreeMap<_, _> =
         packages.iter().map(|(name, package)| ((*name).to_owned(), (*package).clone())).collect();
     let all = Sha256::digest(format!("{packages:?}")).to_vec();
