@@ -245,6 +245,7 @@ impl Driver {
             self.conclude_telemetry();
             self.begin_reload();
             self.switch_when_free();
+            self.look_at_succession();
             self.take_held_config();
             self.look_at_certificate();
             self.begin_telemetry();

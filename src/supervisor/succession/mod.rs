@@ -51,6 +51,5 @@ pub(super) enum Wanted {
     /// A person on the host vouches for it, also for one that failed before.
     ByPerson,
     /// It came as a package; it is this file, and not one that failed.
-    #[allow(dead_code, reason = "packages of the supervisor are not taken yet")]
     ByPackage { sha256: String },
 }

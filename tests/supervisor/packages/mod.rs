@@ -1,5 +1,6 @@
 //! Packages on a host: the built supervisor, a server that offers, a server of files, and Collectors of many kinds.
 
+mod itself;
 mod killed;
 mod people;
 mod refused;

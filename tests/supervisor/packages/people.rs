@@ -106,7 +106,7 @@ async fn c_pk_05_an_add_on_is_there_by_its_path_and_goes_when_it_is_offered_no_m
     server.until("it is well with it", |known| known.healthy()).await;
     assert!(host.runs_another(pid), "who reads it reads it anew");
     let none = offer(&[]);
-    say(&server, &none).await;
+    server.offer_packages(&none).await;
     host.logs("stays while a config names it").await;
     assert!(path.exists());
     let other = config("b", &named.replace("/db/cities.mmdb", "").replace("addons", "elsewhere"));

@@ -2,7 +2,7 @@
 //!
 //! - `fetching`: download, verify, unpack, each beside the driver; `way`: how to get at a server for that
 //! - `preflight`: a new Collector is asked what it is, and whether it would run what runs
-//! - `collector`: the switch to it, and back; `addons`: files beside it; `lost`: a version that is gone or altered
+//! - `supervisor`: another supervisor by package; `collector`: the switch to another Collector, and back; `addons`: files beside it; `lost`: a version that is gone or altered
 //! - `telling`: what people and the server are told
 //!
 //! The record is part of the journal's state: each stage is on disk before its work begins, and what is installed before
@@ -13,6 +13,7 @@ mod collector;
 mod fetching;
 mod lost;
 mod preflight;
+mod supervisor;
 mod telling;
 mod way;
 
@@ -25,6 +26,8 @@ use tokio::{
 
 pub(in crate::supervisor) use lost::shelf;
 pub(super) use telling::Waiting;
+
+use supervisor::Awaited;
 
 use super::{Driver, Prepared, way_back::Before};
 use crate::{
@@ -56,6 +59,8 @@ pub(in crate::supervisor) struct Shelf {
     at_hand: AtHand,
     /// What is on trial, by whose token its end is told.
     trial: Option<OnTrial>,
+    /// A supervisor that is to take the place of this one.
+    successor: Option<Awaited>,
 }
 
 /// What the last stage left for the next one.
@@ -134,6 +139,7 @@ impl Shelf {
             disk: Arc::default(),
             at_hand: AtHand::Nothing,
             trial: None,
+            successor: None,
         }
     }
 
@@ -256,9 +262,9 @@ impl Driver {
             (Stage::Downloading, _) => self.begin_download(token, &work),
             (Stage::Verifying, _) => self.begin_verification(token, &work),
             (Stage::Extracting, _) => self.begin_unpacking(token, work),
-            (Stage::Preflight | Stage::Trial, Kind::Supervisor) => {
-                self.stage_done(token, Err(refused("this supervisor does not replace itself")));
-            }
+            // It is asked by whoever puts it in place.
+            (Stage::Preflight, Kind::Supervisor) => self.stage_done(token, Ok(Finished::Fit)),
+            (Stage::Trial, Kind::Supervisor) => self.begin_succession(token, &work),
             (Stage::Preflight, _) => self.begin_preflight(token, &work),
             (Stage::Trial, Kind::AddOn) => self.place_add_on(token, &work),
             (Stage::Trial, Kind::Collector) => self.begin_trial(token, &work),
@@ -337,6 +343,8 @@ impl Driver {
         let kept: Vec<_> =
             kept.filter(|held| held.kind == Kind::Collector).map(|held| held.slot.as_str()).collect();
         self.shelf.places.keep_only(Kind::Collector, "otelcol", &kept);
+        self.tidy_supervisors();
+        let record = self.shelf.machine.record();
         for (name, held) in record.held.iter().filter(|(_, held)| held.kind == Kind::AddOn) {
             self.shelf.places.keep_only(Kind::AddOn, name, &[held.slot.as_str()]);
         }

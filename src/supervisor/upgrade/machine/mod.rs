@@ -159,10 +159,14 @@ impl Packages {
         let soon = put_off.map(|(name, _)| (name.clone(), Again { at: now + SOON, wait: AGAIN }));
         self.again = soon.collect();
         let Some(work) = &mut self.record.work else { return self.next(now) };
-        let on_trial = work.stage == Stage::Trial && work.offered.kind == Kind::Collector;
-        if on_trial {
-            // The Collector runs on trial already, or was given up at the start.
-            return if self.record.trial.is_none() { self.trial_is_over(now) } else { self.emit_trial() };
+        if work.stage == Stage::Trial {
+            match work.offered.kind {
+                // The Collector runs on trial already, or was given up at the start.
+                Kind::Collector if self.record.trial.is_none() => return self.trial_is_over(now),
+                // Who counts the tries is whoever runs them.
+                Kind::Collector | Kind::Supervisor => return self.emit_trial(),
+                Kind::AddOn => {}
+            }
         }
         work.lives = if had > work.had { 1 } else { work.lives + 1 };
         work.had = had;
