@@ -169,10 +169,11 @@ mkdir -p "$logs"
 section "tools" install_tools
 section "Collector" packaging/collector/build.sh --own
 section "Collector without the opamp extension" packaging/collector/build.sh --own --no-extension
+section "Collector to upgrade to" packaging/collector/build.sh --own --next
 otelcol=$target/collector/otelcol-example
 noext=$target/collector/otelcol-noext
 established=$target/established/opampsupervisor
-export OTELCOL=$otelcol OTELCOL_NOEXT=$noext
+export OTELCOL=$otelcol OTELCOL_NOEXT=$noext OTELCOL_NEXT=$target/collector/otelcol-next
 
 section "cargo fmt" cargo fmt --check
 section "cargo clippy" cargo clippy --all-targets -- -D warnings

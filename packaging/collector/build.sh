@@ -3,6 +3,7 @@
 #
 #   packaging/collector/build.sh                 $OTELCOL, else otelcol or otelcol-contrib on PATH, else builder.yaml
 #   packaging/collector/build.sh --no-extension  one without the opamp extension: $OTELCOL_NOEXT, else builder-noext.yaml
+#   packaging/collector/build.sh --next          another version of the first one: $OTELCOL_NEXT, else builder-next.yaml
 #   packaging/collector/build.sh --own ...       looks at neither variable nor PATH: always the one from the manifest
 #
 # Prints its path on standard output and progress on standard error. What was built stays in target/collector/ until
@@ -13,13 +14,14 @@ cd "$(dirname "$0")/../.."
 
 builder=go.opentelemetry.io/collector/cmd/builder@v0.149.0
 store=${CARGO_TARGET_DIR:-$PWD/target}/collector
-extension=yes
+which=example
 own=no
 for argument in "$@"; do
     case $argument in
-        --no-extension) extension=no ;;
+        --no-extension) which=noext ;;
+        --next) which=next ;;
         --own) own=yes ;;
-        *) die 64 "unknown argument $argument; it takes --no-extension and --own" ;;
+        *) die 64 "unknown argument $argument; it takes --no-extension, --next and --own" ;;
     esac
 done
 
@@ -60,16 +62,23 @@ if command -v flock > /dev/null 2>&1; then
     flock -n 9 || { say "waiting for another build of the Collector"; flock 9; }
 fi
 
-if [ $extension = no ]; then
-    if [ $own = no ] && [ -n "${OTELCOL_NOEXT:-}" ]; then
-        given OTELCOL_NOEXT "$OTELCOL_NOEXT"
+# found_or_built VARIABLE NAME MANIFEST
+found_or_built() {
+    if [ $own = no ] && [ -n "${!1:-}" ]; then
+        given "$1" "${!1}"
     else
-        build builder-noext.yaml otelcol-noext
+        build "$3" "$2"
     fi
-elif [ $own = no ] && [ -n "${OTELCOL:-}" ]; then
-    given OTELCOL "$OTELCOL"
-elif [ $own = no ] && found=$(command -v otelcol || command -v otelcol-contrib); then
-    realpath "$found"
-else
-    build builder.yaml otelcol-example
-fi
+}
+
+case $which in
+    noext) found_or_built OTELCOL_NOEXT otelcol-noext builder-noext.yaml ;;
+    next) found_or_built OTELCOL_NEXT otelcol-next builder-next.yaml ;;
+    example)
+        if [ $own = no ] && [ -z "${OTELCOL:-}" ] && found=$(command -v otelcol || command -v otelcol-contrib); then
+            realpath "$found"
+        else
+            found_or_built OTELCOL otelcol-example builder.yaml
+        fi
+        ;;
+esac

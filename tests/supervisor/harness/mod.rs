@@ -50,6 +50,11 @@ pub(crate) fn real_collector_without_extension() -> PathBuf {
     built("OTELCOL_NOEXT", "target/collector/otelcol-noext")
 }
 
+/// Another version of the first one, with one component more.
+pub(crate) fn next_collector() -> PathBuf {
+    built("OTELCOL_NEXT", "target/collector/otelcol-next")
+}
+
 fn built(variable: &str, path: &str) -> PathBuf {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     let path = std::env::var_os(variable).map_or(default, PathBuf::from);

@@ -3,6 +3,7 @@
 mod itself;
 mod killed;
 mod people;
+mod real;
 mod refused;
 mod store;
 mod upgrade;

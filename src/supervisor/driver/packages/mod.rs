@@ -204,6 +204,9 @@ impl Driver {
         let had = part.and_then(|part| std::fs::metadata(self.shelf.places.part(&part)).ok());
         self.shelf.machine.take_up(had.map_or(0, |facts| facts.len()), clock::boottime());
         self.perform_packages();
+        if !self.shelf.machine.is_at_work() {
+            self.shelf.places.forget_parts(None);
+        }
         self.tidy_packages();
     }
 
