@@ -113,12 +113,12 @@ async fn f_87_no_descriptor_no_process_and_no_memory_at_each_step() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_1_to_f_9_f_12_f_15_killed_at_each_step_of_an_upgrade() {
-    at_each_of(Upgrade::Kept, &Kind::ALL, Fault::Kill, 13).await;
+    at_each_of(Upgrade::Kept, &Kind::ALL, Fault::Kill, 11).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_13_f_15_killed_at_each_step_of_an_upgrade_that_is_undone() {
-    at_each_of(Upgrade::Undone, &Kind::ALL, Fault::Kill, 17).await;
+    at_each_of(Upgrade::Undone, &Kind::ALL, Fault::Kill, 13).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
