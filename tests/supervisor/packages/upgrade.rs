@@ -233,3 +233,31 @@ async fn f_20_f_21_a_version_that_is_altered_or_gone_is_not_run_and_the_one_befo
     assert!(host.log().contains("is gone"));
     assert!(supervisor.stop().await.success());
 }
+
+#[tokio::test]
+async fn f_39_f_40_what_is_not_on_this_host_takes_nothing_back() {
+    let (server, store) = (Server::start().await, Store::new().await);
+    let host = host_with(&server, &store, "trial: {first_health: 10s, healthy_for: 3s}");
+    let supervisor = host.start();
+    runs(&server, "0.149.0").await;
+    // As a Collector says it whose exporter does not get through: an error that it may recover from.
+    let package = store.collector("0.150.0", "never_healthy");
+    let offered = offer(&[("otelcol", &package)]);
+    say(&server, &offered).await;
+    let on_trial = |known: &crate::harness::Known| version_of(known) == "0.150.0";
+    server.until("it is on trial", on_trial).await;
+    let retry = opamp::wire::proto::RetryInfo { retry_after_nanoseconds: 1_000_000_000 };
+    let busy = opamp::wire::proto::ServerErrorResponse {
+        r#type: opamp::wire::proto::ServerErrorResponseType::Unavailable as i32,
+        error_message: "too many agents".to_owned(),
+        details: Some(opamp::wire::proto::server_error_response::Details::RetryInfo(retry)),
+    };
+    let away = opamp::wire::proto::ServerToAgent { error_response: Some(busy), ..Default::default() };
+    server.say(away).await;
+    let known = server
+        .until("it is back and done", |known| known.connections == 2 && super::ended(known, &offered))
+        .await;
+    let told = known.package("otelcol");
+    assert_eq!((told.status, told.agent_has_version.as_str()), (INSTALLED, "0.150.0"), "{told:?}");
+    assert!(supervisor.stop().await.success());
+}

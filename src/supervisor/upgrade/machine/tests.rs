@@ -167,7 +167,7 @@ fn c_pk_03_06_a_package_goes_through_every_stage_and_is_held() {
 }
 
 #[test]
-fn c_pk_02_04_f_51_the_same_offer_a_thousand_times_is_one_install() {
+fn c_pk_01_02_04_f_51_the_same_offer_a_thousand_times_is_one_install() {
     let mut bench = Bench::new();
     for _ in 0..1000 {
         bench.offer(collector(1));

@@ -243,3 +243,11 @@ fn who_goes_back_on_the_host_has_the_version_before_and_the_other_never_again() 
     bench.offer(Offer { all_packages_hash: vec![8], ..collector(2) });
     assert_eq!(bench.status("otelcol").agent_has_version, "1.1.0");
 }
+
+#[test]
+fn f_26_a_clock_that_is_set_back_is_not_believed() {
+    let mut bench = Bench::new();
+    bench.packages.saw(1_900_000_000);
+    bench.packages.saw(1_000_000_000);
+    assert_eq!(bench.again(0).packages.record().seen, 1_900_000_000, "nor in another life");
+}
