@@ -121,3 +121,22 @@ fn literals_and_lifetimes_do_not_confuse_it() {
                 const R: &str = r##\"a \"# b\"##;\nuse crate::cli;";
     caught("os/a.rs", text, "a.rs:5: ");
 }
+
+/// The server must not be able to sign what hosts run: whoever takes it over would bring programs of their own.
+#[test]
+fn s_se_01_the_server_has_nothing_to_sign_with() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let (_, of_server) = manifest.split_once("\nserver = [").unwrap();
+    let (of_server, _) = of_server.split_once("\n]").unwrap();
+    assert!(
+        of_server.contains("\"dep:minisign-verify\"") && !of_server.contains("\"dep:minisign\""),
+        "{of_server}"
+    );
+    let mut files = Vec::new();
+    collect(&root.join("src/server"), &mut files);
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(!text.contains("SigningKey") && !text.contains("NewKeys"), "{}", file.display());
+    }
+}

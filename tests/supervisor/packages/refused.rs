@@ -31,7 +31,8 @@ fn file(package: &mut PackageAvailable) -> &mut opamp::wire::proto::Downloadable
 }
 
 #[tokio::test]
-async fn b_se_01_f_22_f_23_f_24_f_25_f_26_f_27_f_28_f_29_each_wrong_offer_is_refused_and_nothing_is_run() {
+async fn b_se_01_c_se_08_f_22_f_23_f_24_f_25_f_26_f_27_f_28_f_29_each_wrong_offer_is_refused_and_nothing_is_run()
+ {
     let (server, store) = (Server::start().await, Store::new().await);
     let host = host(&server, &store);
     let supervisor = host.start();

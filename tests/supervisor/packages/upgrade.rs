@@ -261,3 +261,21 @@ async fn f_39_f_40_what_is_not_on_this_host_takes_nothing_back() {
     assert_eq!((told.status, told.agent_has_version.as_str()), (INSTALLED, "0.150.0"), "{told:?}");
     assert!(supervisor.stop().await.success());
 }
+
+#[tokio::test]
+async fn c_se_09_what_was_downloaded_runs_as_the_user_that_the_host_names() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let uid = 1_200_000 + std::process::id();
+    assert!(nix::unistd::geteuid().is_root(), "only root can run something as somebody else");
+    let (server, store) = (Server::start().await, Store::new().await);
+    let host = host(&server, &store).agent(&format!("run_as: \"{uid}:{uid}\""));
+    fs::set_permissions(host.dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let supervisor = host.start();
+    runs(&server, "0.149.0").await;
+    let told = install(&server, &store.collector("0.150.0", "")).await;
+    assert_eq!((told.status, told.error_message.as_str()), (INSTALLED, ""));
+    runs(&server, "0.150.0").await;
+    let process = fs::metadata(format!("/proc/{}", host.collector_pid())).unwrap();
+    assert_eq!((process.uid(), process.gid()), (uid, uid));
+    assert!(supervisor.stop().await.success());
+}

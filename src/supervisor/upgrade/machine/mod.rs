@@ -47,7 +47,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(10);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(3600);
 /// A server that repeats itself gets the same answer for so long (F-51).
-const HOLD: Duration = Duration::from_secs(30);
+const HOLD: Duration = Duration::from_secs(5);
 
 /// Names one piece of work: what is late cannot act on what is newer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
