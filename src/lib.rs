@@ -77,6 +77,8 @@
 //! | Unchanged parts are not sent twice, a loss is noticed and repaired | [`protocol::client`], [`protocol::server`]: one machine for each end; `tests/protocol` simulates both |
 //! | One owner of each machine: the driver of [`supervisor::machine`], a task of each `Client`, the hub of the fleet | they are moved into their owner; others hold a handle with a bounded queue |
 //! | A late timer, check, child or report cannot act on what is newer | `Generation`, `CheckToken` and the session number in [`supervisor::machine`] |
+//! | Nothing of a package is run before it was verified | [`package::Verified`] has one constructor, and `Slots::install` takes nothing else; what is run is looked up in a slot's manifest, `supervisor::upgrade::Places` |
+//! | A Collector on trial is undone by itself, also by the next life of the supervisor | `machine::binary`, `upgrade::Record::begin`; the simulation plants faults in both |
 //! | A state is on disk before the server is told of it | `Driver::status` is the only way to a status; [`supervisor::journal`] is the only writer of `state.json` |
 //! | A committed state is never lost and a torn one never read | `journal::slots`, whose tests cut power between any two steps |
 //! | Restrictions are judged on what the Collector will read | `collector::lint` reads a remote layer twice, by two parsers, and both must agree |
@@ -103,6 +105,9 @@
 //! | something the supervisor does | an `Effect` of [`supervisor::machine`], performed in `supervisor/driver/effects.rs` |
 //! | something that outlives the supervisor | `supervisor/journal/state.rs`; its meaning in `supervisor/record.rs` |
 //! | something that the next supervisor in the same process must know | [`supervisor::succession`]'s note, packed and taken over in `supervisor/driver/inheritance.rs`; older notes must still be read |
+//! | something that is done with a package | a `Stage` of `supervisor/upgrade/terms.rs`, done in `supervisor/driver/packages/` |
+//! | a rule about which packages a host takes | `supervisor/upgrade/policy.rs` where the offer tells, else `package/verify.rs` |
+//! | a reason to take a new Collector back | `supervisor/machine/binary/` |
 //! | a check of configs | `collector/lint/checks.rs` if the text shows it, else `supervisor/check.rs` |
 //! | a rule about what remote configs may ask for | `supervisor/fence/walk.rs`; which keys it is about, `keys.rs` beside it; a line in `supervisor/fence/tests.rs` that tries to get round it |
 //! | a key that no config may take from the supervisor | `supervisor/compose.rs`, and `OWNED` in `supervisor/owned.rs` |
