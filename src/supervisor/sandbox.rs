@@ -12,9 +12,12 @@ use crate::os::{
 };
 
 /// The directories below the storage directory that hold what the Collector reads.
-const READ_BY_COLLECTOR: [&str; 3] = ["live", "staging", OWN_TELEMETRY];
+const READ_BY_COLLECTOR: [&str; 4] = ["live", "staging", OWN_TELEMETRY, ADD_ONS];
 /// Where certificates of its own telemetry are.
 pub(super) const OWN_TELEMETRY: &str = "own-telemetry";
+
+/// Where add-ons that came as packages are.
+pub(super) const ADD_ONS: &str = "addons";
 
 /// The Collector cannot be held to what the file says.
 #[derive(Debug, thiserror::Error)]
@@ -64,5 +67,6 @@ fn lacks_landlock(agent: &AgentConfig) -> bool {
 /// Lets the Collector's user find its files in a storage directory that is private otherwise.
 pub(super) fn open_way(confinement: &Confinement, storage: &Path) -> Result<(), FsError> {
     let Some(reader) = confinement.reader() else { return Ok(()) };
-    [storage.to_owned(), storage.join("staging")].iter().try_for_each(|dir| let_read(dir, Some(reader)))
+    let rooms = [storage.to_owned(), storage.join("staging"), storage.join(ADD_ONS)];
+    rooms.iter().filter(|room| room.exists()).try_for_each(|room| let_read(room, Some(reader)))
 }

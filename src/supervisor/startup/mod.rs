@@ -231,7 +231,9 @@ fn storage(config: &SupervisorConfig) -> Result<PathBuf, StartError> {
     if let Some(note) = dir.note {
         tracing::warn!("{note}");
     }
-    for room in ["run", "logs", "staging"] {
+    // A Collector that is held to its files is let into a directory that is there when it starts.
+    let add_ons = config.capabilities.accepts_packages.then_some(sandbox::ADD_ONS);
+    for room in ["run", "logs", "staging"].into_iter().chain(add_ons) {
         ensure_private_dir(&dir.path.join(room)).map_err(StartError::Storage)?;
     }
     Ok(dir.path)

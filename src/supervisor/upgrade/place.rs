@@ -64,6 +64,12 @@ impl Places {
         }
     }
 
+    /// Whether this program is a Collector that came as a package.
+    #[must_use]
+    pub fn has(&self, program: &Path) -> bool {
+        program.starts_with(self.directory(Kind::Collector, ""))
+    }
+
     /// The versions of a package; what was left half done there goes.
     pub fn slots(&self, kind: Kind, name: &str) -> Result<Slots, FsError> {
         Slots::open(&self.directory(kind, name))

@@ -10,11 +10,6 @@ use super::{
 };
 use crate::harness::{Host, Server};
 
-/// Starts and short runs of Collectors, so far.
-fn deeds(host: &Host) -> usize {
-    host.events().len()
-}
-
 fn is_clean(host: &Host) {
     for place in ["versions", "staging"] {
         let directory = fs::read_dir(host.state().join(place)).into_iter().flatten().flatten();
@@ -37,7 +32,7 @@ async fn b_se_01_c_se_08_f_22_f_23_f_24_f_25_f_26_f_27_f_28_f_29_each_wrong_offe
     let host = host(&server, &store);
     let supervisor = host.start();
     runs(&server, "0.149.0").await;
-    let done = deeds(&host);
+    let done = host.deeds();
     let program = || collector("wrong_version=0.150.0");
     let good = Says::version("0.150.0");
     let stranger = Store::new().await;
@@ -93,12 +88,12 @@ async fn b_se_01_c_se_08_f_22_f_23_f_24_f_25_f_26_f_27_f_28_f_29_each_wrong_offe
         is_clean(&host);
     }
     let fetched = store.asked.lock().unwrap().len();
-    assert_eq!((deeds(&host), fetched), (done, 1), "what a signature shows is not even fetched");
+    assert_eq!((host.deeds(), fetched), (done, 1), "what a signature shows is not even fetched");
     store.ways(&[Way::Garbled]);
     let told = install(&server, &with(&|_| {})).await;
     assert!(told.error_message.contains("the SHA-256 of what was downloaded is"), "F-22: {told:?}");
     is_clean(&host);
-    assert_eq!(deeds(&host), done);
+    assert_eq!(host.deeds(), done);
     assert!(supervisor.stop().await.success());
 }
 
@@ -108,7 +103,7 @@ async fn f_30_f_31_f_32_what_is_signed_and_harmful_all_the_same_is_refused() {
     let host = host(&server, &store);
     let supervisor = host.start();
     runs(&server, "0.149.0").await;
-    let done = deeds(&host);
+    let done = host.deeds();
     let good = Says::version("0.150.0");
     let mut up = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
     let mut header = tar::Header::new_gnu();
@@ -133,7 +128,7 @@ async fn f_30_f_31_f_32_what_is_signed_and_harmful_all_the_same_is_refused() {
         let told = install(&server, &store.add(artefact, &good)).await;
         assert!(told.status == FAILED && told.error_message.contains(why), "{what}: {told:?}");
     }
-    assert_eq!(deeds(&host), done, "nothing of them was run");
+    assert_eq!(host.deeds(), done, "nothing of them was run");
     assert!(!host.state().join("escape").exists() && !host.dir.path().join("escape").exists());
     assert!(supervisor.stop().await.success());
     let supervisor = host.start();

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use super::{AtHand, Back, Driver, Fit, OnTrial, condemned, preflight, put_off, refused};
+use super::{AtHand, Back, Driver, Fit, OnTrial, condemned, lost::Wanted, put_off, refused};
 use crate::{
     os::clock,
     supervisor::{
@@ -159,15 +159,15 @@ impl Driver {
         };
         let program = match &before.binary {
             Some((name, held)) => match self.shelf.places.program(name, held) {
-                Ok(program) => program.path,
+                Ok(program) => Wanted::Installed(program),
                 Err(error) => {
                     return Answer::Refused { why: format!("the Collector before cannot be run: {error}") };
                 }
             },
-            None => self.parts.config.agent.executable.clone(),
+            None => Wanted::Local(self.parts.config.agent.executable.clone()),
         };
         let from = self.running_version();
-        let outfit = match self.outfit_of(program).await {
+        let outfit = match self.outfit_of(&program).await {
             Ok(outfit) => outfit,
             Err(why) => return Answer::Refused { why: format!("the Collector before cannot be run: {why}") },
         };
@@ -198,7 +198,7 @@ impl Driver {
     /// The Collector that is a package, if it is one.
     pub(in crate::supervisor::driver) fn packaged_program(&self) -> Option<PathBuf> {
         let program = &self.parts.outfit.binary.executable;
-        preflight::is_packaged(program, &self.parts.storage).then(|| program.clone())
+        self.shelf.places.has(program).then(|| program.clone())
     }
 
     /// A config that failed with the binary before may do with this one.

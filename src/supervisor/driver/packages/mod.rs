@@ -59,6 +59,8 @@ pub(in crate::supervisor) struct Shelf {
     at_hand: AtHand,
     /// What is on trial, by whose token its end is told.
     trial: Option<OnTrial>,
+    /// What runs in place of a version that was lost is being looked for.
+    recovering: bool,
     /// A supervisor that is to take the place of this one.
     successor: Option<Awaited>,
 }
@@ -139,6 +141,7 @@ impl Shelf {
             disk: Arc::default(),
             at_hand: AtHand::Nothing,
             trial: None,
+            recovering: false,
             successor: None,
         }
     }
@@ -285,11 +288,13 @@ impl Driver {
     }
 
     pub(super) fn packages_told(&mut self, Told { token, what }: Told) {
+        let is_late = token != self.shelf.machine.token();
         let result = match what {
+            What::Recovered(found) => return self.recovered(*found),
+            _ if is_late => return,
             What::Progress { have, total } => {
                 return self.tell_packages(Input::Progress { token, have, total });
             }
-            What::Recovered(found) => return self.recovered(*found),
             What::Downloaded(downloaded) => {
                 self.shelf.at_hand = AtHand::Downloaded(downloaded);
                 Ok(Finished::Downloaded)
@@ -331,6 +336,7 @@ impl Driver {
 
     /// Removes the versions that nothing refers to, and puts the links right.
     fn tidy_packages(&mut self) {
+        self.shelf.machine.keep_before(self.parts.config.packages.keep_previous, clock::wall_millis() / 1000);
         let record = self.shelf.machine.record();
         if record.is_unused() {
             return;

@@ -1,7 +1,7 @@
 //! A new Collector before it runs as one: what it says it is, and whether it would run what runs. Nothing that runs is
 //! touched.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
@@ -152,9 +152,4 @@ fn of_learning(error: &LearnError) -> Failed {
         SpawnError::WrongFormat { .. } | SpawnError::MissingInterpreter { .. } => condemned(error),
         _ => put_off(format!("{error}: {spawn}")),
     }
-}
-
-/// Whether a program is below the storage directory: what was unpacked there.
-pub(super) fn is_packaged(program: &Path, storage: &Path) -> bool {
-    program.starts_with(storage)
 }

@@ -32,7 +32,7 @@ use status::Transfer;
 
 use super::{
     policy::Rules,
-    terms::{Failed, Held, Kind, Offer, Offered, Quarantined, Record, Stage, Then, Work},
+    terms::{Before, Failed, Held, Kind, Offer, Offered, Quarantined, Record, Stage, Then, Work},
 };
 
 /// Lives of the supervisor that may end over one package without getting further; the next one gives it up (F-106).
@@ -192,6 +192,12 @@ impl Packages {
     /// The latest wall clock, in seconds; it never goes back.
     pub fn saw(&mut self, wall: u64) {
         self.record.seen = self.record.seen.max(wall);
+    }
+
+    /// The Collector before is given up once it is so old; that of `agent.executable` takes no room.
+    pub fn keep_before(&mut self, keep: Duration, wall: u64) {
+        let is_old = |before: &mut Before| before.since.saturating_add(keep.as_secs()) <= wall;
+        self.record.before.take_if(|before| before.binary.is_some() && is_old(before));
     }
 
     /// Whether something is being installed that a config may be waiting for.

@@ -4,10 +4,7 @@ mod endings;
 
 use super::*;
 use crate::{
-    supervisor::{
-        config::Downgrade,
-        upgrade::terms::{Artefact, Before},
-    },
+    supervisor::{config::Downgrade, upgrade::terms::Artefact},
     wire::proto::{PackageStatus, PackageStatusEnum as Status},
 };
 

@@ -251,3 +251,17 @@ fn f_26_a_clock_that_is_set_back_is_not_believed() {
     bench.packages.saw(1_000_000_000);
     assert_eq!(bench.again(0).packages.record().seen, 1_900_000_000, "nor in another life");
 }
+
+#[test]
+fn the_version_before_is_kept_for_its_time() {
+    let mut bench = Bench::new();
+    let week = Duration::from_secs(7 * 24 * 3600);
+    bench.offer(collector(1));
+    bench.packages.keep_before(week, u64::MAX);
+    assert!(bench.packages.record().before.is_some(), "what is no package takes no room");
+    bench.offer(collector(2));
+    bench.packages.keep_before(week, 77 + 7 * 24 * 3600 - 1);
+    assert!(bench.packages.record().before.is_some());
+    bench.packages.keep_before(week, 77 + 7 * 24 * 3600);
+    assert_eq!(bench.packages.record().before, None);
+}
