@@ -13,7 +13,7 @@ use crate::harness::{Host, Server, Supervisor, alive};
 const NAME: &str = "opamp-supervisor";
 
 /// The built supervisor, as another file than the one that runs.
-fn another(mark: &str) -> Vec<u8> {
+pub(super) fn another(mark: &str) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(NAME);
     let built = Path::new(env!("CARGO_BIN_EXE_opamp-supervisor"));
@@ -24,7 +24,7 @@ fn another(mark: &str) -> Vec<u8> {
     [fs::read(path).unwrap(), mark.as_bytes().to_vec()].concat()
 }
 
-fn package(store: &Store, program: &[u8], version: &'static str) -> PackageAvailable {
+pub(super) fn package(store: &Store, program: &[u8], version: &'static str) -> PackageAvailable {
     let says = Says { name: NAME, ..Says::version(version) };
     store.add(archive(&[(NAME, 0o755, program)]), &says)
 }
@@ -33,7 +33,7 @@ fn runs_as(supervisor: &Supervisor) -> String {
     fs::read_link(format!("/proc/{}/exe", supervisor.pid())).unwrap().display().to_string()
 }
 
-async fn given(server: &Server, package: &PackageAvailable) -> opamp::wire::proto::PackageStatus {
+pub(super) async fn given(server: &Server, package: &PackageAvailable) -> opamp::wire::proto::PackageStatus {
     push(server, &offer(&[(NAME, package)])).await.package(NAME)
 }
 

@@ -1,6 +1,7 @@
 //! Two real Collectors, built from two manifests, under load: spans go in at one end and are counted at the other.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::TcpListener as StdListener,
     process::{Command, Stdio},
@@ -15,10 +16,12 @@ use tokio::{
 };
 
 use super::{
-    FAILED, INSTALLED, ended, install, runs,
+    FAILED, INSTALLED, ended, install,
+    itself::{another, given, package},
+    runs,
     store::{Says, Store, offer},
 };
-use crate::harness::{DEADLINE, Host, Server, config, next_collector, real_collector};
+use crate::harness::{DEADLINE, Host, Server, alive, config, next_collector, real_collector};
 
 /// A config that only the newer one can run.
 const WITH_ATTRIBUTES: &str = "processors:\n  attributes:\n    actions: [{key: upgraded, value: yes-it-is, action: upsert}]\n\
@@ -158,6 +161,33 @@ async fn own_start(dir: &std::path::Path, sink: u16) -> Duration {
     took
 }
 
+/// A host with a real Collector between the load and the sink.
+fn loaded(server: &Server, store: &Store, port: u16, sink: u16) -> Host {
+    let key = store.public_key().display().to_string();
+    let host = Host::new(&server.endpoint, &real_collector()).capability("accepts_packages: true").top(&format!(
+        "packages: {{signature: {{public_key_files: [\"{key}\"]}}, download: {{plain_http: true}}, downgrade: allow, \
+         trial: {{first_health: 20s, healthy_for: 2s}}}}"
+    ));
+    let local = host.dir.path().join("base.yaml");
+    fs::write(&local, base(port, sink)).unwrap();
+    host.agent(&format!("config_files: [{}]", local.display()))
+}
+
+/// Ends the load, and waits until every span that was taken is at the sink.
+async fn all_arrive(sink: &Sink, load: &Mutex<Load>) {
+    load.lock().unwrap().stop = true;
+    let sent = load.lock().unwrap().taken;
+    let began = Instant::now();
+    let arrived = || {
+        let spans: BTreeSet<String> = sink.spans.lock().unwrap().iter().cloned().collect();
+        spans.len() as u64
+    };
+    while arrived() < sent {
+        assert!(began.elapsed() < DEADLINE, "{} of {sent} spans arrived", arrived());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 async fn taken(load: &Arc<Mutex<Load>>, more: u64) {
     let goal = load.lock().unwrap().taken + more;
     let began = Instant::now();
@@ -171,13 +201,7 @@ async fn taken(load: &Arc<Mutex<Load>>, more: u64) {
 async fn f_9_a_real_collector_is_upgraded_under_load_with_the_config_that_only_it_can_run() {
     let (server, store, sink) = (Server::start().await, Store::new().await, Sink::default());
     let (port, sink_port) = (free_port(), sink.start().await);
-    let key = store.public_key().display().to_string();
-    let host = Host::new(&server.endpoint, &real_collector()).capability("accepts_packages: true").top(&format!(
-        "packages: {{signature: {{public_key_files: [\"{key}\"]}}, download: {{plain_http: true}}, downgrade: allow, trial: {{first_health: 20s, healthy_for: 2s}}}}"
-    ));
-    let local = host.dir.path().join("base.yaml");
-    fs::write(&local, base(port, sink_port)).unwrap();
-    let host = host.agent(&format!("config_files: [{}]", local.display()));
+    let host = loaded(&server, &store, port, sink_port);
     let alone = own_start(host.dir.path(), sink_port).await;
     let supervisor = host.start();
     runs(&server, "0.149.0").await;
@@ -214,19 +238,26 @@ async fn f_9_a_real_collector_is_upgraded_under_load_with_the_config_that_only_i
     let told = install(&server, &old).await;
     assert_eq!((told.status, told.agent_has_version.as_str()), (INSTALLED, "0.149.0"), "{told:?}");
     taken(&load, 200).await;
-    load.lock().unwrap().stop = true;
-    let sent = load.lock().unwrap().taken;
-    let began = Instant::now();
-    let arrived = || {
-        let mut spans = sink.spans.lock().unwrap().clone();
-        spans.sort();
-        spans.dedup();
-        spans.len() as u64
-    };
-    // The one that counts how fast it starts took one of its own.
-    while arrived() < sent {
-        assert!(began.elapsed() < DEADLINE, "{} of {sent} spans arrived", arrived());
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    all_arrive(&sink, &load).await;
+    assert!(supervisor.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f_110_the_supervisor_is_replaced_under_load_and_no_span_notices() {
+    let (server, store, sink) = (Server::start().await, Store::new().await, Sink::default());
+    let (port, sink_port) = (free_port(), sink.start().await);
+    let host = loaded(&server, &store, port, sink_port);
+    let supervisor = host.start();
+    runs(&server, "0.149.0").await;
+    let (load, collector) = (Load::start(port), host.collector_pid());
+    taken(&load, 200).await;
+    for (mark, version) in [("one", "0.1.1"), ("two", "0.1.2")] {
+        let told = given(&server, &package(&store, &another(mark), version)).await;
+        assert_eq!((told.status, told.agent_has_version.as_str()), (INSTALLED, version), "{told:?}");
+        taken(&load, 200).await;
     }
+    assert!(alive(collector) && host.collector_pid() == collector);
+    println!("two supervisors later: no span was taken for {:?} at most", load.lock().unwrap().gap);
+    all_arrive(&sink, &load).await;
     assert!(supervisor.stop().await.success());
 }
