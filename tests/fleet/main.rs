@@ -4,5 +4,6 @@
 //! Each program alone is tested in the directory of its name; here is what only the whole chain shows.
 
 mod enrolment;
+mod packages;
 mod proxied;
 mod stand;

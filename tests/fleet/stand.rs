@@ -117,7 +117,7 @@ impl Server {
         format!("wss://{}/v1/opamp", self.opamp)
     }
 
-    fn run(&self, words: &[&str]) -> Output {
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_opampctl"));
         command.env_clear().env("HOME", self.dir.path()).stdin(Stdio::null());
         command.arg("--server").arg(format!("http://{}", self.api));
@@ -179,6 +179,13 @@ fn write_certificates(dir: &Path) {
     fs::write(dir.join("server.key"), key.serialize_pem()).unwrap();
 }
 
+/// Built by `cargo build --examples`.
+pub(crate) fn fake_collector() -> PathBuf {
+    let collector = Path::new(env!("CARGO_BIN_EXE_opampctl")).with_file_name("examples/fake_collector");
+    assert!(collector.is_file(), "{} is built by `cargo build --examples`", collector.display());
+    collector
+}
+
 /// A host with a `supervisor.yaml` and the fake Collector.
 pub(crate) struct Host {
     dir: TempDir,
@@ -188,8 +195,7 @@ impl Host {
     /// One that enrols with this token; more lines go under `server:`.
     pub(crate) fn new(server: &Server, token: &str, more: &str) -> Self {
         let dir = dir();
-        let collector = Path::new(env!("CARGO_BIN_EXE_opampctl")).with_file_name("examples/fake_collector");
-        assert!(collector.is_file(), "{} is built by `cargo build --examples`", collector.display());
+        let collector = fake_collector();
         let yaml = format!(
             "server:\n  endpoint: {}\n  headers: {{Authorization: Bearer {token}}}\n  tls: {{ca_file: {}}}\n{more}\
              capabilities: {{accepts_opamp_connection_settings: true}}\n\
@@ -208,6 +214,16 @@ impl Host {
 
     fn write(&self, yaml: &str) {
         fs::write(self.dir.path().join("supervisor.yaml"), yaml).unwrap();
+    }
+
+    /// Has it take packages that this key signed, after short trials.
+    pub(crate) fn takes_packages(&self, key: &Path) {
+        let yaml = read(&self.dir.path().join("supervisor.yaml"));
+        let yaml = yaml.replace("capabilities: {", "capabilities: {accepts_packages: true, ");
+        self.write(&format!(
+            "{yaml}packages: {{signature: {{public_key_files: [{}]}}, trial: {{first_health: 20s, healthy_for: 2s}}}}\n",
+            key.display()
+        ));
     }
 
     /// Puts another token into its file.
