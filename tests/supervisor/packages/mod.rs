@@ -2,6 +2,7 @@
 
 mod itself;
 mod killed;
+mod large;
 mod people;
 mod real;
 mod refused;
