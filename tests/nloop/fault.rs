@@ -11,9 +11,13 @@ pub(crate) enum Kind {
     Open,
     Remove,
     Fork,
+    Exec,
 }
 
 impl Kind {
+    /// What a supervisor that replaces itself goes through, besides.
+    pub(crate) const OF_EXCHANGE: [Self; 6] =
+        [Self::Write, Self::Fsync, Self::Rename, Self::Open, Self::Remove, Self::Exec];
     pub(crate) const ALL: [Self; 6] =
         [Self::Write, Self::Fsync, Self::Rename, Self::Open, Self::Remove, Self::Fork];
 
@@ -26,6 +30,7 @@ impl Kind {
             Self::Remove => "unlink,unlinkat,rmdir",
             // A Collector's exec is the child's; around it is what can happen to the supervisor.
             Self::Fork => "clone,clone3,fork,vfork",
+            Self::Exec => "execve",
         }
     }
 }
@@ -65,13 +70,13 @@ pub(crate) fn strace(
     let calls = kind.calls();
     let mut words: Vec<String> = ["strace", "-qq", "-o"].map(str::to_owned).to_vec();
     words.push(told.display().to_string());
-    if whom == Whom::EveryThread && !matches!(kind, Kind::Fork) {
+    if whom == Whom::EveryThread && !matches!(kind, Kind::Fork | Kind::Exec) {
         // With --seccomp-bpf, which is faster, it sends no signals.
         words.push("-f".to_owned());
     }
     words.extend(["-e".into(), format!("trace={calls}"), "-e".into()]);
     words.push(format!("inject={calls}:{what}:when={n}"));
-    if !matches!(kind, Kind::Fork) {
+    if !matches!(kind, Kind::Fork | Kind::Exec) {
         words.extend(files.iter().flat_map(|file| ["-P".to_owned(), file.clone()]));
     }
     // A strace that is killed would leave the supervisor running.

@@ -128,3 +128,8 @@ async fn f_54_f_55_f_56_f_57_a_disk_that_fails_at_each_step_of_an_upgrade() {
     at_each_of(Upgrade::Kept, &[Kind::Open], Fault::Error("EROFS"), 17).await;
     at_each_of(Upgrade::Kept, &[Kind::Write], Fault::Error("EDQUOT"), 41).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f_15_f_110_killed_at_each_step_of_a_supervisor_that_replaces_itself() {
+    at_each_of(Upgrade::Itself, &Kind::OF_EXCHANGE, Fault::Kill, 23).await;
+}

@@ -11,7 +11,7 @@ use crate::{
     fault::{Fault, Kind, Whom, strace},
     harness::{Host, Known, Server, fake_collector, gone, kill},
     run::{child_of, copy, processes_of},
-    store::{Says, Store, archive, collector, offer},
+    store::{Says, Store, archive, collector, offer, supervisor},
 };
 
 const INSTALLED: i32 = PackageStatusEnum::Installed as i32;
@@ -25,6 +25,19 @@ pub(crate) enum Upgrade {
     Kept,
     /// It ends at once, and the one before runs again.
     Undone,
+    /// Another supervisor takes the place of the one that runs.
+    Itself,
+}
+
+impl Upgrade {
+    const fn package(self) -> &'static str {
+        if matches!(self, Self::Itself) { "opamp-supervisor" } else { "otelcol" }
+    }
+
+    /// Where its versions are.
+    const fn place(self) -> &'static str {
+        if matches!(self, Self::Itself) { "supervisors" } else { "versions" }
+    }
 }
 
 /// What is offered, and what the supervisor's directory looks like before.
@@ -39,12 +52,14 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) async fn of(upgrade: Upgrade) -> Self {
         let store = Store::new().await;
-        let switches = match upgrade {
-            Upgrade::Kept => "wrong_version=0.150.0",
-            Upgrade::Undone => "wrong_version=0.150.0,crash_at_start",
+        let program = match upgrade {
+            Upgrade::Kept => collector("wrong_version=0.150.0"),
+            Upgrade::Undone => collector("wrong_version=0.150.0,crash_at_start"),
+            Upgrade::Itself => supervisor("another"),
         };
-        let files = archive(&[("otelcol", 0o755, &collector(switches))]);
-        let offered = offer(&[("otelcol", &store.add(files, &Says::version(NEW)))]);
+        let name = upgrade.package();
+        let package = store.add(archive(&[(name, 0o755, &program)]), &Says { name, ..Says::version(NEW) });
+        let offered = offer(&[(name, &package)]);
         let server = Server::start().await;
         let host = host(&server, &store);
         let supervisor = host.start();
@@ -56,24 +71,29 @@ impl Stage {
     }
 
     const fn end(&self) -> i32 {
-        if matches!(self.upgrade, Upgrade::Kept) { INSTALLED } else { FAILED }
+        if matches!(self.upgrade, Upgrade::Undone) { FAILED } else { INSTALLED }
     }
 
     /// Whether this is the last word. What the host stood in the way of is tried again.
     fn ends_with(&self, known: &Known) -> bool {
         let version = if self.upgrade == Upgrade::Kept { NEW } else { "0.149.0" };
-        let told = known.package("otelcol");
-        known.healthy() && told.status == self.end() && !is_put_off(&told) && version_of(known) == version
+        let told = known.package(self.upgrade.package());
+        // Installed is what nothing looks like, too.
+        known.healthy()
+            && !told.server_offered_hash.is_empty()
+            && told.status == self.end()
+            && !is_put_off(&told)
+            && version_of(known) == version
     }
 
     /// The files that matter: state, what is downloaded, what is unpacked, links, which process was started.
     fn files(&self, host: &Host) -> Vec<String> {
-        let package = &self.offered.packages["otelcol"];
+        let package = &self.offered.packages[self.upgrade.package()];
         let hash: String =
             package.file.as_ref().unwrap().content_hash.iter().map(|byte| format!("{byte:02x}")).collect();
         let (part, id) = (format!("staging/{}.part", &hash[..12]), format!("{NEW}-{}", &hash[..12]));
         let mut files: Vec<String> =
-            ["", "staging", "versions", "current", "previous", "current.new", "previous.new"]
+            ["", "staging", self.upgrade.place(), "current", "previous", "current.new", "previous.new"]
                 .map(str::to_owned)
                 .to_vec();
         for name in ["state.json", "state.json.bak", "run/agent.json"] {
@@ -89,8 +109,9 @@ impl Stage {
             format!("{part}.json"),
             format!("staging/.{}.part.json.tmp", &hash[..12]),
         ]);
-        for slot in [format!("versions/{id}"), format!("versions/x-{id}"), format!("versions/.trash-{id}")] {
-            for below in ["", "/files", "/files/otelcol", "/manifest.json", "/.complete"] {
+        let (place, program) = (self.upgrade.place(), format!("/files/{}", self.upgrade.package()));
+        for slot in [format!("{place}/{id}"), format!("{place}/x-{id}"), format!("{place}/.trash-{id}")] {
+            for below in ["", "/files", &program, "/manifest.json", "/.complete"] {
                 files.push(format!("{slot}{below}"));
             }
         }
@@ -143,7 +164,7 @@ pub(crate) async fn once(stage: Stage, kind: Kind, fault: Fault, n: usize) -> bo
     let supervisor = host.start_through(&words);
     let killed = tokio::select! {
         () = gone(supervisor.pid()) => true,
-        _ = server.until("it comes to an end", |known| stage.ends_with(known) || is_put_off(&known.package("otelcol"))) => false,
+        _ = server.until("it comes to an end", |known| stage.ends_with(known) || is_put_off(&known.package(stage.upgrade.package()))) => false,
     };
     let struck = killed || fs::read_to_string(&told).unwrap().contains("(INJECTED)");
     if !killed {
@@ -152,7 +173,7 @@ pub(crate) async fn once(stage: Stage, kind: Kind, fault: Fault, n: usize) -> bo
     let (status, _) = supervisor.ended().await;
     assert!(status.signal() == Some(SIGKILL) || status.code().is_some_and(|code| code != 101), "{status}");
     server.until("the connection is gone", |known| !known.connected).await;
-    let was_installed = said(&server).contains(&INSTALLED);
+    let was_installed = said(&server, stage.upgrade).contains(&INSTALLED);
     for pid in processes_of(&host) {
         gone(pid).await;
     }
@@ -161,9 +182,9 @@ pub(crate) async fn once(stage: Stage, kind: Kind, fault: Fault, n: usize) -> bo
 }
 
 /// Every state that was told of the package.
-fn said(server: &Server) -> Vec<i32> {
+fn said(server: &Server, upgrade: Upgrade) -> Vec<i32> {
     let messages = server.messages().into_iter().filter_map(|message| message.package_statuses);
-    messages.filter_map(|statuses| Some(statuses.packages.get("otelcol")?.status)).collect()
+    messages.filter_map(|statuses| Some(statuses.packages.get(upgrade.package())?.status)).collect()
 }
 
 /// Plainly started again: one Collector, the right one, and the right word to the server.
@@ -177,15 +198,16 @@ async fn comes_to_rest(server: &Server, host: &Host, stage: &Stage, was_installe
     if was_installed {
         let later = server.messages().split_off(before);
         let words = later.into_iter().filter_map(|message| message.package_statuses);
-        let states: Vec<_> =
-            words.filter_map(|statuses| Some(statuses.packages.get("otelcol")?.status)).collect();
+        let states: Vec<_> = words
+            .filter_map(|statuses| Some(statuses.packages.get(stage.upgrade.package())?.status))
+            .collect();
         assert!(states.iter().all(|state| *state == INSTALLED), "I6: installed was said, then {states:?}");
     }
     assert!(again.stop().await.success());
     let state: serde_json::Value =
         serde_json::from_slice(&fs::read(host.state().join("state.json")).unwrap()).unwrap();
-    let held = state["packages"]["held"]["otelcol"]["version"] == NEW;
-    assert_eq!(held, stage.upgrade == Upgrade::Kept, "{state}");
+    let held = state["packages"]["held"][stage.upgrade.package()]["version"] == NEW;
+    assert_eq!(held, stage.upgrade != Upgrade::Undone, "{state}");
     let staged =
         Command::new("find").arg(host.state().join("staging")).args(["-name", "*.part*"]).output().unwrap();
     assert!(staged.stdout.is_empty(), "left behind: {}", String::from_utf8_lossy(&staged.stdout));

@@ -1,28 +1,16 @@
 //! The supervisor's own package: it takes the place of the one that runs, and the Collector never notices.
 
-use std::{fs, path::Path, process::Command};
+use std::fs;
 
 use opamp::wire::proto::PackageAvailable;
 
 use super::{
-    FAILED, INSTALLED, host, push, runs,
+    FAILED, INSTALLED, host, push, runs, store,
     store::{Says, Store, archive, collector, offer},
 };
 use crate::harness::{Host, Server, Supervisor, alive};
 
 const NAME: &str = "opamp-supervisor";
-
-/// The built supervisor, as another file than the one that runs.
-pub(super) fn another(mark: &str) -> Vec<u8> {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join(NAME);
-    let built = Path::new(env!("CARGO_BIN_EXE_opamp-supervisor"));
-    let stripped = Command::new("strip").arg("-o").arg(&path).arg(built).status();
-    if !stripped.is_ok_and(|status| status.success()) {
-        fs::copy(built, &path).unwrap();
-    }
-    [fs::read(path).unwrap(), mark.as_bytes().to_vec()].concat()
-}
 
 pub(super) fn package(store: &Store, program: &[u8], version: &'static str) -> PackageAvailable {
     let says = Says { name: NAME, ..Says::version(version) };
@@ -43,23 +31,23 @@ fn starts(host: &Host) -> usize {
 
 #[tokio::test]
 async fn f_110_a_supervisor_by_package_takes_over_and_the_collector_never_stops() {
-    let (server, store) = (Server::start().await, Store::new().await);
-    let host = host(&server, &store);
+    let (server, files) = (Server::start().await, Store::new().await);
+    let host = host(&server, &files);
     let supervisor = host.start();
     runs(&server, "0.149.0").await;
     let (collector, started) = (host.collector_pid(), starts(&host));
-    let told = given(&server, &package(&store, &another("one"), "0.1.0")).await;
+    let told = given(&server, &package(&files, &store::supervisor("one"), "0.1.0")).await;
     assert_eq!((told.status, told.error_message.as_str()), (INSTALLED, ""));
     assert_eq!(told.agent_has_version, "0.1.0");
     let now = runs_as(&supervisor);
     assert!(now.starts_with(host.state().join("supervisors/0.1.0-").to_str().unwrap()), "{now}");
     assert!(alive(collector) && host.collector_pid() == collector && starts(&host) == started);
     runs(&server, "0.149.0").await;
-    let told = given(&server, &package(&store, &another("two"), "0.2.0")).await;
+    let told = given(&server, &package(&files, &store::supervisor("two"), "0.2.0")).await;
     assert_eq!((told.status, told.agent_has_version.as_str()), (INSTALLED, "0.2.0"));
     assert!(runs_as(&supervisor).contains("supervisors/0.2.0-"));
     assert!(alive(collector) && starts(&host) == started);
-    let installed = super::install(&server, &store.collector("0.150.0", "")).await;
+    let installed = super::install(&server, &files.collector("0.150.0", "")).await;
     assert_eq!(
         (installed.status, installed.error_message.as_str()),
         (INSTALLED, ""),

@@ -17,8 +17,8 @@ use tokio::{
 
 use super::{
     FAILED, INSTALLED, ended, install,
-    itself::{another, given, package},
-    runs,
+    itself::{given, package},
+    runs, store,
     store::{Says, Store, offer},
 };
 use crate::harness::{DEADLINE, Host, Server, alive, config, next_collector, real_collector};
@@ -244,15 +244,15 @@ async fn f_9_a_real_collector_is_upgraded_under_load_with_the_config_that_only_i
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_110_the_supervisor_is_replaced_under_load_and_no_span_notices() {
-    let (server, store, sink) = (Server::start().await, Store::new().await, Sink::default());
+    let (server, files, sink) = (Server::start().await, Store::new().await, Sink::default());
     let (port, sink_port) = (free_port(), sink.start().await);
-    let host = loaded(&server, &store, port, sink_port);
+    let host = loaded(&server, &files, port, sink_port);
     let supervisor = host.start();
     runs(&server, "0.149.0").await;
     let (load, collector) = (Load::start(port), host.collector_pid());
     taken(&load, 200).await;
     for (mark, version) in [("one", "0.1.1"), ("two", "0.1.2")] {
-        let told = given(&server, &package(&store, &another(mark), version)).await;
+        let told = given(&server, &package(&files, &store::supervisor(mark), version)).await;
         assert_eq!((told.status, told.agent_has_version.as_str()), (INSTALLED, version), "{told:?}");
         taken(&load, 200).await;
     }

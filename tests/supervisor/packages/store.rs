@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::Write,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex, OnceLock},
 };
@@ -22,18 +22,27 @@ use tokio::{
 
 use crate::harness::fake_collector;
 
-/// The fake Collector without what only debuggers read, which is most of it.
+/// A program without what only debuggers read, which is most of it.
+fn stripped(program: &Path) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("program");
+    let stripped = Command::new("strip").arg("-o").arg(&path).arg(program).status();
+    if !stripped.is_ok_and(|status| status.success()) {
+        fs::copy(program, &path).unwrap();
+    }
+    fs::read(path).unwrap()
+}
+
 fn program() -> &'static [u8] {
     static PROGRAM: OnceLock<Vec<u8>> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("fake");
-        let stripped = Command::new("strip").arg("-o").arg(&path).arg(fake_collector()).status();
-        if !stripped.is_ok_and(|status| status.success()) {
-            fs::copy(fake_collector(), &path).unwrap();
-        }
-        fs::read(path).unwrap()
-    })
+    PROGRAM.get_or_init(|| stripped(&fake_collector()))
+}
+
+/// The supervisor that is tested, as another file than the one that runs.
+pub(crate) fn supervisor(mark: &str) -> Vec<u8> {
+    let built = std::env::var("SUPERVISOR_BIN");
+    let built = built.as_deref().unwrap_or(env!("CARGO_BIN_EXE_opamp-supervisor"));
+    [&stripped(Path::new(built)), mark.as_bytes()].concat()
 }
 
 /// A Collector that behaves as these switches of the fake one say.
