@@ -180,7 +180,7 @@ pub(super) struct Driver {
     custom: Custom,
     telemetry: Telemetry,
     shelf: Shelf,
-    /// A config that waits for the Collector that it may be for.
+    /// A config that waits for the package that it may be for.
     waiting: Option<Waiting>,
 }
 

@@ -16,7 +16,7 @@ impl Driver {
     /// held until it can be.
     pub(super) fn offered(&mut self, offer: AgentRemoteConfig) {
         let Some(offer) = self.parts.reloads.hold(offer) else { return };
-        if let Some(offer) = self.hold_for_collector(offer) {
+        if let Some(offer) = self.hold_for_package(offer) {
             self.consider_config(offer);
         }
     }

@@ -148,3 +148,29 @@ async fn an_add_on_that_the_collector_is_not_well_with_is_taken_back() {
     server.until("it is well again", |known| known.healthy()).await;
     assert!(supervisor.stop().await.success());
 }
+
+#[tokio::test]
+async fn a_config_that_comes_with_an_add_on_waits_for_it() {
+    let (server, store) = (Server::start().await, Store::new().await);
+    let host = host(&server, &store);
+    let supervisor = host.start();
+    runs(&server, "0.149.0").await;
+    let files = archive(&[("cities.mmdb", 0o644, b"1")]);
+    let mut package = store.add(files, &Says { name: "geoip", ..Says::version("1.0.0") });
+    package.r#type = PackageType::Addon as i32;
+    let path = host.state().join("addons/geoip/current/cities.mmdb");
+    let pushed = config("a", &format!("receivers: {{nop: }}\nexporters: {{nop: }}\n# {}\n", path.display()));
+    let together = opamp::wire::proto::ServerToAgent {
+        packages_available: Some(offer(&[("geoip", &package)])),
+        remote_config: Some(pushed.clone()),
+        ..Default::default()
+    };
+    server.say(together).await;
+    host.logs("the offered config waits for the package").await;
+    let known = server.until("the config is applied", |known| known.settled(&pushed)).await;
+    assert_eq!(
+        (known.status().status, known.package("geoip").status),
+        (RemoteConfigStatuses::Applied as i32, INSTALLED)
+    );
+    assert!(path.exists() && supervisor.stop().await.success());
+}

@@ -220,9 +220,9 @@ impl Driver {
         self.save_or_later();
     }
 
-    /// Whether the Collector waits for a package: a config that comes now may be for that one.
-    pub(super) fn awaits_collector(&self) -> bool {
+    /// Whether a package is on its way that a config which comes now may be for.
+    pub(super) fn awaits_package(&self) -> bool {
         let work = self.shelf.machine.record().work.as_ref();
-        work.is_some_and(|work: &Work| work.offered.kind == Kind::Collector)
+        work.is_some_and(|work: &Work| work.offered.kind != Kind::Supervisor)
     }
 }

@@ -12,10 +12,10 @@ use crate::{
     wire::proto::{AgentRemoteConfig, PackageStatuses},
 };
 
-/// How long a config waits for a Collector that is not on trial yet: it may be meant for that one.
+/// How long a config waits for a package that is not on trial yet: it may be meant for that.
 const WAITS: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// A config that came while another Collector was on its way.
+/// A config that came while another Collector or an add-on was on its way.
 pub(in crate::supervisor::driver) struct Waiting {
     offer: AgentRemoteConfig,
     until: Instant,
@@ -37,15 +37,15 @@ impl Driver {
         packages_status(&self.shelf.machine, left, mask)
     }
 
-    /// Holds a config while another Collector is on its way, so that it is judged with the one that it came with.
-    pub(in crate::supervisor::driver) fn hold_for_collector(
+    /// Holds a config while a package is on its way, so that it is judged with what it came with.
+    pub(in crate::supervisor::driver) fn hold_for_package(
         &mut self,
         offer: AgentRemoteConfig,
     ) -> Option<AgentRemoteConfig> {
-        if !self.awaits_collector() || self.parts.machine.tries_binary() {
+        if !self.awaits_package() || self.parts.machine.tries_binary() {
             return Some(offer);
         }
-        tracing::info!("the offered config waits for the Collector that is on its way");
+        tracing::info!("the offered config waits for the package that is on its way");
         self.waiting = Some(Waiting { offer, until: Instant::now() + WAITS });
         None
     }
@@ -54,9 +54,9 @@ impl Driver {
         self.waiting.as_ref().map(|waiting| waiting.until)
     }
 
-    /// The Collector is there, or takes too long.
+    /// What it waited for is there, or takes too long.
     pub(in crate::supervisor::driver) fn take_held_config(&mut self) {
-        let over = !self.awaits_collector() || self.parts.machine.tries_binary();
+        let over = !self.awaits_package() || self.parts.machine.tries_binary();
         let due = |waiting: &mut Waiting| over || Instant::now() >= waiting.until;
         if let Some(Waiting { offer, .. }) = self.waiting.take_if(due) {
             self.consider_config(offer);
