@@ -113,23 +113,23 @@ async fn f_87_no_descriptor_no_process_and_no_memory_at_each_step() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_3_f_4_f_5_f_6_f_7_f_8_f_9_f_12_f_15_killed_at_each_step_of_an_upgrade() {
-    at_each_of(Upgrade::Kept, &Kind::ALL, Fault::Kill, 11).await;
+    at_each_of(Upgrade::Kept, &Kind::ALL, Fault::Kill, 31).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_13_f_15_killed_at_each_step_of_an_upgrade_that_is_undone() {
-    at_each_of(Upgrade::Undone, &Kind::ALL, Fault::Kill, 13).await;
+    at_each_of(Upgrade::Undone, &Kind::ALL, Fault::Kill, 37).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_54_f_55_f_56_f_57_a_disk_that_fails_at_each_step_of_an_upgrade() {
-    at_each_of(Upgrade::Kept, &[Kind::Fsync, Kind::Rename], Fault::Error("EIO"), 9).await;
-    at_each_of(Upgrade::Kept, &[Kind::Write, Kind::Open], Fault::Error("ENOSPC"), 19).await;
-    at_each_of(Upgrade::Kept, &[Kind::Open], Fault::Error("EROFS"), 17).await;
-    at_each_of(Upgrade::Kept, &[Kind::Write], Fault::Error("EDQUOT"), 41).await;
+    at_each_of(Upgrade::Kept, &[Kind::Fsync, Kind::Rename], Fault::Error("EIO"), 19).await;
+    at_each_of(Upgrade::Kept, &[Kind::Write, Kind::Open], Fault::Error("ENOSPC"), 47).await;
+    at_each_of(Upgrade::Kept, &[Kind::Open], Fault::Error("EROFS"), 29).await;
+    at_each_of(Upgrade::Kept, &[Kind::Write], Fault::Error("EDQUOT"), 97).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_15_f_110_killed_at_each_step_of_a_supervisor_that_replaces_itself() {
-    at_each_of(Upgrade::Itself, &Kind::OF_EXCHANGE, Fault::Kill, 23).await;
+    at_each_of(Upgrade::Itself, &Kind::OF_EXCHANGE, Fault::Kill, 97).await;
 }

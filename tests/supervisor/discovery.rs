@@ -1,6 +1,6 @@
 //! Service discovery: what a server that asks is told of this host.
 
-use std::{fs, process::Stdio};
+use std::{fs, io::ErrorKind, process::Stdio};
 
 use opamp::wire::proto::{CustomCapabilities, CustomMessage, ServerToAgent};
 use serde_json::Value;
@@ -39,14 +39,17 @@ async fn listener(host: &Host, name: &str) -> Child {
     fs::create_dir(&dir).unwrap();
     let program = dir.join(name);
     fs::copy(fake_collector(), &program).unwrap();
-    let child = Command::new(&program)
-        .args(["hold", "127.0.0.1:0"])
-        .env("REDIS_PASSWORD", "sesame-in-env")
-        .env("FAKE_COLLECTOR_EVENTS", host.dir.path().join("events"))
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let mut command = Command::new(&program);
+    command.args(["hold", "127.0.0.1:0"]).env("REDIS_PASSWORD", "sesame-in-env");
+    command.env("FAKE_COLLECTOR_EVENTS", host.dir.path().join("events"));
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let child = loop {
+        match command.spawn() {
+            // Another test that forked just now holds the copy open for writing until it is another program.
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => tokio::task::yield_now().await,
+            spawned => break spawned.unwrap(),
+        }
+    };
     host.happens("holding").await;
     child
 }
