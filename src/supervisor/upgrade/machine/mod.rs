@@ -44,7 +44,7 @@ const QUARANTINE: usize = 64;
 /// From one try of what the host stood in the way of to the next.
 const AGAIN: Duration = Duration::from_secs(60);
 /// The first one of another life of the supervisor.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(1);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(3600);
 /// A server that repeats itself gets the same answer for so long (F-51).
 const HOLD: Duration = Duration::from_secs(5);
